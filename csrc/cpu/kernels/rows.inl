@@ -1,0 +1,226 @@
+// Work on rows and columns: sums over columns, activation on its own, layer norm, cross-entropy.
+#pragma once
+
+namespace laim::LAIM_ISA {
+
+// Call body(j, n) over [0, count) in steps of one vector; n < width at the ragged end.
+template <class V, class Body>
+LAIM_INLINE void each_vector(int64_t count, const Body& body) {
+  int64_t j = 0;
+  for (; j + V::width <= count; j += V::width) body(j, int64_t(V::width));
+  if (j < count) body(j, count - j);
+}
+
+// Full vectors are loaded and stored without a mask.
+template <class V, class S>
+LAIM_INLINE V load(const S* p, int64_t n) {
+  return n == V::width ? V::load(p) : V::load(p, n);
+}
+template <class V, class S>
+LAIM_INLINE void store(V v, S* p, int64_t n) {
+  if (n == V::width)
+    v.store(p);
+  else
+    v.store(p, n);
+}
+
+// Rows are handled in groups, so that their number does not depend on the threads.
+constexpr int64_t rows_per_task = 32;
+
+template <class S>
+void activation(const ActivationArgs<S>& args, const Parallel& parallel) {
+  using V = Vec<Compute<S>>;
+  constexpr int64_t chunk = 16384;
+  parallel.for_each(ceil_div(args.count, chunk), [&](int64_t task) {
+    const int64_t start = task * chunk;
+    with_activation(args.activation, [&](auto kind) {
+      each_vector<V>(min(chunk, args.count - start), [&](int64_t j, int64_t n) {
+        j += start;
+        const auto f = activate<decltype(kind)::value, Compute<S>>(load<V>(args.pre + j, n));
+        store(f.value, args.activated + j, n);
+        if (args.gradient) store(load<V>(args.gradient + j, n) * f.slope, args.out + j, n);
+      });
+    });
+  });
+}
+
+template <class S>
+void column_sum(const ColumnSumArgs<S>& args, const Parallel& parallel) {
+  using V = Vec<Compute<S>>;
+  constexpr int64_t columns = 4 * V::width;  // one task: a band of columns, summed in blocks of rows
+  constexpr int64_t block = 64;
+  parallel.for_each(ceil_div(args.columns, columns), [&](int64_t task) {
+    each_vector<V>(min(columns, args.columns - task * columns), [&](int64_t j, int64_t n) {
+      j += task * columns;
+      V total = args.accumulate ? load<V>(args.out + j, n) : V::zero();
+      for (int64_t i0 = 0; i0 < args.rows; i0 += block) {
+        V part = V::zero();
+        for (int64_t i = i0; i < min(i0 + block, args.rows); ++i) part = part + load<V>(args.in.at(i, 0) + j, n);
+        total = total + part;
+      }
+      store(total, args.out + j, n);
+    });
+  });
+}
+
+template <class S>
+void layer_norm(const LayerNormArgs<S>& args, const Parallel& parallel) {
+  using T = Compute<S>;
+  using V = Vec<T>;
+  const int64_t columns = args.columns;
+  parallel.for_each(ceil_div(args.rows, rows_per_task), [&](int64_t task) {
+    const int64_t last = min((task + 1) * rows_per_task, args.rows);
+    for (int64_t i = task * rows_per_task; i < last; ++i) {
+      const S* x = args.x + i * columns;
+      if (args.residual) {  // the sum is rounded to the storage type first: it is what the backward will see
+        const S* residual = args.residual + i * columns;
+        S* sum = args.sum + i * columns;
+        each_vector<V>(columns, [&](int64_t j, int64_t n) {
+          store(load<V>(x + j, n) + load<V>(residual + j, n), sum + j, n);
+        });
+        x = sum;
+      }
+      V total = V::zero();
+      each_vector<V>(columns, [&](int64_t j, int64_t n) { total = total + load<V>(x + j, n); });
+      const T mean = total.sum() / T(columns);
+      V squares = V::zero();
+      int64_t j = 0;
+      for (; j + V::width <= columns; j += V::width) {
+        const V d = V::load(x + j) - V::all(mean);
+        squares = V::fma(d, d, squares);
+      }
+      T rest = 0;
+      for (; j < columns; ++j) {
+        T value;
+        if constexpr (sizeof(S) == 2)
+          value = to_float(x[j]);
+        else
+          value = x[j];
+        rest += (value - mean) * (value - mean);
+      }
+      const T variance = (squares.sum() + rest) / T(columns);
+      const T rstd = T(1) / T(__builtin_sqrt(variance + T(args.eps)));
+      S* out = args.out + i * columns;
+      each_vector<V>(columns, [&](int64_t j, int64_t n) {
+        V y = (load<V>(x + j, n) - V::all(mean)) * V::all(rstd);
+        if (args.weight) y = y * load<V>(args.weight + j, n);
+        if (args.bias) y = y + load<V>(args.bias + j, n);
+        store(y, out + j, n);
+      });
+      args.mean[i] = mean;
+      args.rstd[i] = rstd;
+    }
+  });
+}
+
+// dx = rstd (g w - mean(g w) - xhat mean(g w xhat)); dweight = sum over rows of g xhat; dbias = sum of g.
+// The sums over rows go through one partial sum per group of rows, added in order at the end.
+template <class S>
+void layer_norm_backward(const LayerNormBackwardArgs<S>& args, const Parallel& parallel) {
+  using T = Compute<S>;
+  using V = Vec<T>;
+  const int64_t columns = args.columns;
+  const int64_t group = max(rows_per_task, ceil_div(args.rows, 64));
+  const int64_t groups = ceil_div(args.rows, group);
+  T* partial = scratch_of<T>(Slot::rows, 2 * groups * columns + 2);
+  parallel.for_each(groups, [&](int64_t task) {
+    T* dweight = partial + 2 * task * columns;
+    T* dbias = dweight + columns;
+    for (int64_t j = 0; j < 2 * columns; ++j) dweight[j] = T(0);
+    for (int64_t i = task * group; i < min((task + 1) * group, args.rows); ++i) {
+      const S* gradient = args.gradient + i * columns;
+      const S* x = args.sum + i * columns;
+      const V mean = V::all(args.mean[i]), rstd = V::all(args.rstd[i]);
+      V sum_g = V::zero(), sum_gx = V::zero();
+      each_vector<V>(columns, [&](int64_t j, int64_t n) {
+        const V g = load<V>(gradient + j, n);
+        const V normed = (load<V>(x + j, n) - mean) * rstd;
+        store(V::fma(g, normed, load<V>(dweight + j, n)), dweight + j, n);
+        store(load<V>(dbias + j, n) + g, dbias + j, n);
+        const V gw = args.weight ? g * load<V>(args.weight + j, n) : g;
+        sum_g = sum_g + gw;
+        sum_gx = V::fma(gw, normed, sum_gx);
+      });
+      const V mean_g = V::all(sum_g.sum() / T(columns)), mean_gx = V::all(sum_gx.sum() / T(columns));
+      each_vector<V>(columns, [&](int64_t j, int64_t n) {
+        const V g = load<V>(gradient + j, n);
+        const V normed = (load<V>(x + j, n) - mean) * rstd;
+        const V gw = args.weight ? g * load<V>(args.weight + j, n) : g;
+        V dx = (gw - mean_g - normed * mean_gx) * rstd;
+        if (args.gradient_sum) dx = dx + load<V>(args.gradient_sum + i * columns + j, n);
+        store(dx, args.gradient_x + i * columns + j, n);
+      });
+    }
+  });
+  each_vector<V>(columns, [&](int64_t j, int64_t n) {
+    V weight = V::zero(), bias = V::zero();
+    for (int64_t task = 0; task < groups; ++task) {
+      weight = weight + load<V>(partial + 2 * task * columns + j, n);
+      bias = bias + load<V>(partial + (2 * task + 1) * columns + j, n);
+    }
+    if (args.gradient_weight) store(weight, args.gradient_weight + j, n);
+    if (args.gradient_bias) store(bias, args.gradient_bias + j, n);
+  });
+}
+
+template <class S>
+void cross_entropy(const CrossEntropyArgs<S>& args, const Parallel& parallel) {
+  using T = Compute<S>;
+  using V = Vec<T>;
+  constexpr int64_t rows = 4;
+  parallel.for_each(ceil_div(args.rows, rows), [&](int64_t task) {
+    for (int64_t i = task * rows; i < min((task + 1) * rows, args.rows); ++i) {
+      S* logits = args.logits + i * args.columns;
+      const int64_t target = args.target[i];
+      if (target == args.ignore_index) {
+        args.loss[i] = T(0);
+        if (args.scale)
+          each_vector<V>(args.columns, [&](int64_t j, int64_t n) { store(V::zero(), logits + j, n); });
+        continue;
+      }
+      const V lowest = V::all(T(-__builtin_inf()));
+      V top = lowest;
+      int64_t j = 0;
+      for (; j + V::width <= args.columns; j += V::width) top = V::max(top, V::load(logits + j));
+      T largest = top.maximum();
+      T at_target;
+      const auto value = [&](int64_t column) {
+        if constexpr (sizeof(S) == 2)
+          return to_float(logits[column]);
+        else
+          return logits[column];
+      };
+      at_target = value(target);
+      for (; j < args.columns; ++j) largest = max(largest, value(j));
+      V total = V::zero();
+      T rest = T(0);
+      each_vector<V>(args.columns, [&](int64_t column, int64_t n) {
+        const V e = exp(load<V>(logits + column, n) - V::all(largest));
+        if (n == V::width) {
+          total = total + e;
+        } else {
+          T lanes[V::width];
+          e.store(lanes);
+          for (int64_t lane = 0; lane < n; ++lane) rest += lanes[lane];
+        }
+      });
+      const T sum = total.sum() + rest;
+      const T lse = largest + T(__builtin_log(sum));
+      args.loss[i] = lse - at_target;
+      if (!args.scale) continue;
+      const V scale = V::all(args.scale[i] / sum);
+      each_vector<V>(args.columns, [&](int64_t column, int64_t n) {
+        store(exp(load<V>(logits + column, n) - V::all(largest)) * scale, logits + column, n);
+      });
+      // the target's own: recomputed in full precision, not read back from a rounded store
+      const T own = T(__builtin_exp(double(at_target - largest))) / sum;
+      const T gradient = (own - T(1)) * args.scale[i];
+      if constexpr (sizeof(S) == 2)
+        logits[target] = to_bf16(gradient);
+      else
+        logits[target] = gradient;
+    }
+  });
+}
+
+}  // namespace laim::LAIM_ISA

@@ -1,0 +1,41 @@
+// The ops' schemas and their CPU implementations. Fakes and autograd are registered in Python, beside each op.
+#include "ops/ops.h"
+
+STABLE_TORCH_LIBRARY(laimbench, library) {
+  library.def(
+      "attention(Tensor q, Tensor k, Tensor v, bool causal, float scale, Tensor? key_lengths, int window)"
+      " -> (Tensor, Tensor)");
+  library.def(
+      "attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, bool causal,"
+      " float scale, Tensor? key_lengths, int window) -> (Tensor, Tensor, Tensor)");
+  library.def("linear(Tensor x, Tensor w, Tensor? b) -> Tensor");
+  library.def(
+      "linear_backward(Tensor gradient, Tensor x, Tensor w, bool need_x, bool need_b) -> (Tensor, Tensor, Tensor)");
+  library.def(
+      "mlp(Tensor x, Tensor w1, Tensor? b1, Tensor w2, Tensor? b2, int activation, bool keep_pre)"
+      " -> (Tensor, Tensor)");
+  library.def(
+      "mlp_backward(Tensor gradient, Tensor x, Tensor w1, Tensor w2, Tensor pre, int activation, bool need_x,"
+      " bool need_b1, bool need_b2) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  library.def(
+      "layer_norm(Tensor x, Tensor? weight, Tensor? bias, float eps, Tensor? residual)"
+      " -> (Tensor, Tensor, Tensor, Tensor)");
+  library.def(
+      "layer_norm_backward(Tensor gradient, Tensor? gradient_sum, Tensor sum, Tensor? weight, Tensor mean, Tensor rstd,"
+      " bool need_b) -> (Tensor, Tensor, Tensor)");
+  library.def(
+      "linear_cross_entropy(Tensor x, Tensor w, Tensor? b, Tensor target, int ignore_index, Tensor? scale,"
+      " bool with_gradients) -> (Tensor, Tensor, Tensor, Tensor)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(laimbench, CPU, library) {
+  library.impl("attention", TORCH_BOX(&laim::attention));
+  library.impl("attention_backward", TORCH_BOX(&laim::attention_backward));
+  library.impl("linear", TORCH_BOX(&laim::linear));
+  library.impl("linear_backward", TORCH_BOX(&laim::linear_backward));
+  library.impl("mlp", TORCH_BOX(&laim::mlp));
+  library.impl("mlp_backward", TORCH_BOX(&laim::mlp_backward));
+  library.impl("layer_norm", TORCH_BOX(&laim::layer_norm));
+  library.impl("layer_norm_backward", TORCH_BOX(&laim::layer_norm_backward));
+  library.impl("linear_cross_entropy", TORCH_BOX(&laim::linear_cross_entropy));
+}

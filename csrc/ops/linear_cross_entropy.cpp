@@ -1,0 +1,85 @@
+// Cross-entropy of x w^T + b without the (tokens, vocabulary) logits: a chunk of tokens at a time, whose logits become
+// their own gradient in place. Source: Hsu et al. 2024, Liger Kernel (chunked, gradient in the forward).
+#include <algorithm>
+
+#include "ops/matmul.h"
+#include "ops/ops.h"
+
+namespace laim {
+namespace {
+
+// Tokens per chunk: logits of about 4 MiB stay near the cache, but few enough chunks that the products stay large.
+int64_t chunk_of(int64_t tokens, int64_t vocabulary, int64_t element_size) {
+  const int64_t fitting = (int64_t(4) << 20) / std::max<int64_t>(1, vocabulary * element_size);
+  return std::clamp<int64_t>(fitting, std::min<int64_t>(tokens, 128), std::max<int64_t>(tokens, 1));
+}
+
+Tensor slice(const Tensor& tensor, int64_t begin, int64_t rows) {
+  Tensor copy = tensor;
+  return torch::stable::narrow(copy, 0, begin, rows);
+}
+
+void check_targets(const Tensor& target, int64_t ignore_index, int64_t vocabulary) {
+  const int64_t* values = data_of<int64_t>(target);
+  for (int64_t i = 0; i < target.numel(); ++i)
+    require(values[i] == ignore_index || (0 <= values[i] && values[i] < vocabulary),
+            "laimbench: target[" + std::to_string(i) + "] is " + std::to_string(values[i]) + ", expected 0 to " +
+                std::to_string(vocabulary - 1) + " or ignore_index " + std::to_string(ignore_index));
+}
+
+template <class T>
+Tensor weighted_sum(const Tensor& losses, const Tensor& scale) {
+  double sum = 0;
+  for (int64_t i = 0; i < losses.numel(); ++i) sum += double(data_of<T>(losses)[i]) * double(data_of<T>(scale)[i]);
+  const Tensor out = empty_of<T>({});
+  *out_of<T>(out) = T(sum);
+  return out;
+}
+
+}  // namespace
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> linear_cross_entropy(Tensor x, Tensor w, OptionalTensor b, Tensor target,
+                                                                int64_t ignore_index, OptionalTensor scale,
+                                                                bool with_gradients) {
+  x = packed(x), w = packed(w), b = packed(b), target = packed(target), scale = packed(scale);
+  const int64_t tokens = rows_of(x), channels = x.size(x.dim() - 1);
+  require(w.dim() == 2, "laimbench::linear_cross_entropy: weight must have 2 dimensions");
+  const int64_t vocabulary = w.size(0);
+  require(w.size(1) == channels && target.numel() == tokens && target.scalar_type() == ScalarType::Long &&
+              (!scale || scale->numel() == tokens) && (scale || !with_gradients),
+          "laimbench::linear_cross_entropy: shapes do not fit");
+  check_targets(target, ignore_index, vocabulary);
+
+  return with_storage_type(x, [&](auto storage) -> std::tuple<Tensor, Tensor, Tensor, Tensor> {
+    using S = decltype(storage);
+    using T = Compute<S>;
+    const Tensor losses = empty_of<T>({tokens});
+    Tensor gradient_x = empty_of<S>(with_gradients ? shape_of(x) : Shape{0});
+    Tensor total_w = empty_of<T>({with_gradients ? vocabulary : 0, channels});
+    Tensor total_b = empty_of<T>({with_gradients && b ? vocabulary : 0});
+    torch::stable::zero_(total_w), torch::stable::zero_(total_b);
+
+    const Tensor x_TC = torch::stable::view(x, {tokens, channels});
+    const int64_t chunk = chunk_of(tokens, vocabulary, sizeof(S));
+    for (int64_t begin = 0; begin < tokens; begin += chunk) {
+      const int64_t rows = std::min(chunk, tokens - begin);
+      const Operand x_rows = rows_operand(slice(x_TC, begin, rows));
+      const Operand logits = rows_operand(matmul(x_rows, rows_operand(w).t(), b));
+      kernels<S>().cross_entropy(
+          {rows, vocabulary, out_of<S>(logits.tensor), data_of<int64_t>(target) + begin, ignore_index,
+           with_gradients ? data_of<T>(*scale) + begin : nullptr, out_of<T>(losses) + begin},
+          torch_threads());
+      if (!with_gradients) continue;
+      const Tensor part = matmul(logits, rows_operand(w));
+      std::copy_n(data_of<S>(part), rows * channels, out_of<S>(gradient_x) + begin * channels);
+      matmul_accumulate(logits.t(), x_rows, total_w);
+      if (b) column_sum_into(logits, total_b, true);
+    }
+    const auto stored = [](const Tensor& total) {
+      return scalar_type<S>() == scalar_type<T>() ? total : torch::stable::to(total, scalar_type<S>());
+    };
+    return {scale ? weighted_sum<T>(losses, *scale) : losses, gradient_x, stored(total_w), stored(total_b)};
+  });
+}
+
+}  // namespace laim

@@ -1,0 +1,151 @@
+#include "ops/matmul.h"
+
+#include <array>
+#include <type_traits>
+
+namespace laim {
+namespace {
+
+template <class S>
+Matrix<const S> view(const Operand& operand) {
+  const Matrix<const S> stored = {data_of<S>(operand.tensor), operand.columns, 1};
+  return operand.transpose ? Matrix<const S>{stored.data, 1, stored.row_stride} : stored;
+}
+
+// What stock's matmul takes: a 2-d tensor, transposed as a view.
+Tensor stock_view(const Operand& operand) {
+  const Tensor flat = torch::stable::view(operand.tensor, Shape{operand.rows, operand.columns});
+  return operand.transpose ? torch::stable::transpose(flat, 0, 1) : flat;
+}
+
+Tensor stock_matmul(const Operand& a, const Operand& b, const OptionalTensor& bias) {
+  if (!bias) return torch::stable::matmul(stock_view(a), stock_view(b));
+  const auto value = [](const auto& argument) { return torch::stable::detail::from(argument); };
+  std::array<StableIValue, 3> stack = {value(stock_view(a)), value(stock_view(b.t())), value(bias)};
+  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::linear", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+template <class S>
+GemmArgs<S> arguments(const Operand& a, const Operand& b, const Tensor& out) {
+  GemmArgs<S> args;
+  args.m = a.m();
+  args.n = b.n();
+  args.k = a.n();
+  args.a = view<S>(a);
+  args.b = view<S>(b);
+  args.out = {out_of<S>(out), b.n(), 1};
+  return args;
+}
+
+template <class S>
+void run(const GemmArgs<S>& args) {
+  kernels<S>().gemm(args, torch_threads());
+}
+
+template <class S>
+void run_activation(const Tensor& pre, const Tensor* gradient, Activation activation, const Tensor& activated,
+                    const Tensor* out) {
+  const ActivationArgs<S> args = {pre.numel(),
+                                  activation,
+                                  data_of<S>(pre),
+                                  gradient ? data_of<S>(*gradient) : nullptr,
+                                  out_of<S>(activated),
+                                  out ? out_of<S>(*out) : nullptr};
+  kernels<S>().activation(args, torch_threads());
+}
+
+}  // namespace
+
+Operand rows_operand(const Tensor& tensor) { return {tensor, rows_of(tensor), tensor.size(tensor.dim() - 1)}; }
+
+Tensor matmul(const Operand& a, const Operand& b, const OptionalTensor& bias) {
+  return with_storage_type(a.tensor, [&](auto storage) {
+    using S = decltype(storage);
+    if constexpr (std::is_same_v<S, bf16>) {
+      return stock_matmul(a, b, bias);
+    } else {
+      const Tensor out = empty_of<S>({a.m(), b.n()});
+      GemmArgs<S> args = arguments<S>(a, b, out);
+      if (bias) args.epilogue = Epilogue::bias, args.bias = data_of<S>(*bias);
+      run(args);
+      return out;
+    }
+  });
+}
+
+void matmul_accumulate(const Operand& a, const Operand& b, const Tensor& total) {
+  with_storage_type(a.tensor, [&](auto storage) {
+    using S = decltype(storage);
+    if constexpr (std::is_same_v<S, bf16>) {
+      const Tensor part = stock_matmul(a, b, std::nullopt);
+      // One row of all elements: the sum over rows of a single row is that row, added in the compute type.
+      column_sum_into({part, 1, part.numel()}, total, true);
+    } else {
+      GemmArgs<S> args = arguments<S>(a, b, total);
+      args.epilogue = Epilogue::accumulate;
+      run(args);
+    }
+  });
+}
+
+Activated matmul_activation(const Operand& a, const Operand& b, const OptionalTensor& bias, Activation activation,
+                            bool keep_pre) {
+  return with_storage_type(a.tensor, [&](auto storage) -> Activated {
+    using S = decltype(storage);
+    const Tensor value = empty_of<S>({a.m(), b.n()});
+    if constexpr (std::is_same_v<S, bf16>) {
+      const Tensor pre = stock_matmul(a, b, bias);
+      run_activation<S>(pre, nullptr, activation, value, nullptr);
+      return {keep_pre ? pre : empty_of<S>({0}), value};
+    } else {
+      const Tensor pre = empty_of<S>(keep_pre ? Shape{a.m(), b.n()} : Shape{0});
+      GemmArgs<S> args = arguments<S>(a, b, value);
+      args.epilogue = Epilogue::bias_activation;
+      args.activation = activation;
+      args.bias = data_of<S>(bias);
+      if (keep_pre) args.pre = {out_of<S>(pre), b.n(), 1};
+      run(args);
+      return {pre, value};
+    }
+  });
+}
+
+ActivationGradient matmul_activation_gradient(const Operand& a, const Operand& b, const Tensor& pre,
+                                              Activation activation) {
+  return with_storage_type(a.tensor, [&](auto storage) -> ActivationGradient {
+    using S = decltype(storage);
+    const Tensor gradient = empty_of<S>({a.m(), b.n()}), activated = empty_of<S>({a.m(), b.n()});
+    if constexpr (std::is_same_v<S, bf16>) {
+      const Tensor product = stock_matmul(a, b, std::nullopt);
+      run_activation<S>(pre, &product, activation, activated, &gradient);
+    } else {
+      GemmArgs<S> args = arguments<S>(a, b, gradient);
+      args.epilogue = Epilogue::gradient;
+      args.activation = activation;
+      args.pre = {out_of<S>(pre), b.n(), 1};
+      args.activated = {out_of<S>(activated), b.n(), 1};
+      run(args);
+    }
+    return {gradient, activated};
+  });
+}
+
+void column_sum_into(const Operand& in, const Tensor& total, bool accumulate) {
+  with_storage_type(in.tensor, [&](auto storage) {
+    using S = decltype(storage);
+    const ColumnSumArgs<S> args = {in.rows, in.columns, view<S>(in), out_of<Compute<S>>(total), accumulate};
+    kernels<S>().column_sum(args, torch_threads());
+  });
+}
+
+Tensor column_sum(const Operand& in) {
+  return with_storage_type(in.tensor, [&](auto storage) {
+    using S = decltype(storage);
+    const Tensor total = empty_of<Compute<S>>({in.columns});
+    column_sum_into(in, total, false);
+    return std::is_same_v<S, bf16> ? torch::stable::to(total, ScalarType::BFloat16) : total;
+  });
+}
+
+}  // namespace laim

@@ -1,0 +1,46 @@
+// Matrix products of the ops, with what follows them: our own GEMM for float and double, stock's for bf16, where
+// oneDNN uses the CPU's bf16 units and ours would not.
+#pragma once
+#include "ops/tensors.h"
+
+namespace laim {
+
+// A contiguous 2-d operand, possibly read transposed.
+struct Operand {
+  Tensor tensor;
+  int64_t rows, columns;  // as stored
+  bool transpose = false;
+
+  Operand t() const { return {tensor, rows, columns, !transpose}; }
+  int64_t m() const { return transpose ? columns : rows; }
+  int64_t n() const { return transpose ? rows : columns; }
+};
+
+// tensor (..., columns) as a matrix of all its rows.
+Operand rows_operand(const Tensor& tensor);
+
+// a b (+ bias), shape (a.m, b.n).
+Tensor matmul(const Operand& a, const Operand& b, const OptionalTensor& bias = std::nullopt);
+
+// total += a b; total in the compute type (float for bf16).
+void matmul_accumulate(const Operand& a, const Operand& b, const Tensor& total);
+
+struct Activated {
+  Tensor pre, value;  // pre is empty unless asked for
+};
+// pre = a b + bias, value = act(pre)
+Activated matmul_activation(const Operand& a, const Operand& b, const OptionalTensor& bias, Activation activation,
+                            bool keep_pre);
+
+struct ActivationGradient {
+  Tensor gradient, activated;
+};
+// gradient = (a b) * act'(pre), activated = act(pre)
+ActivationGradient matmul_activation_gradient(const Operand& a, const Operand& b, const Tensor& pre,
+                                              Activation activation);
+
+// Sum over rows of a contiguous (rows, columns) tensor, in the tensor's dtype.
+Tensor column_sum(const Operand& in);
+void column_sum_into(const Operand& in, const Tensor& total, bool accumulate);
+
+}  // namespace laim

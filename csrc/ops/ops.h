@@ -1,0 +1,34 @@
+// The ops as torch sees them; their schemas are in library.cpp. Arguments have been checked by the Python functions;
+// what is checked here is only what would read or write outside a tensor.
+#pragma once
+#include <tuple>
+
+#include "ops/tensors.h"
+
+namespace laim {
+
+std::tuple<Tensor, Tensor> attention(Tensor q, Tensor k, Tensor v, bool causal, double scale,
+                                     OptionalTensor key_lengths, int64_t window);
+std::tuple<Tensor, Tensor, Tensor> attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor out,
+                                                      Tensor lse, bool causal, double scale, OptionalTensor key_lengths,
+                                                      int64_t window);
+
+Tensor linear(Tensor x, Tensor w, OptionalTensor b);
+std::tuple<Tensor, Tensor, Tensor> linear_backward(Tensor gradient, Tensor x, Tensor w, bool need_x, bool need_b);
+
+std::tuple<Tensor, Tensor> mlp(Tensor x, Tensor w1, OptionalTensor b1, Tensor w2, OptionalTensor b2, int64_t activation,
+                               bool keep_pre);
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> mlp_backward(Tensor gradient, Tensor x, Tensor w1, Tensor w2,
+                                                                Tensor pre, int64_t activation, bool need_x,
+                                                                bool need_b1, bool need_b2);
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> layer_norm(Tensor x, OptionalTensor weight, OptionalTensor bias, double eps,
+                                                      OptionalTensor residual);
+std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(Tensor gradient, OptionalTensor gradient_sum, Tensor sum,
+                                                       OptionalTensor weight, Tensor mean, Tensor rstd, bool need_b);
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> linear_cross_entropy(Tensor x, Tensor w, OptionalTensor b, Tensor target,
+                                                                int64_t ignore_index, OptionalTensor scale,
+                                                                bool with_gradients);
+
+}  // namespace laim

@@ -1,0 +1,81 @@
+"""Argument checks shared by the ops: each error names the argument, what it was, and what was expected.
+
+``TypeError`` for a wrong kind of argument or dtype, ``ValueError`` for a wrong shape, device or value.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16)
+
+
+def tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
+    if value.device.type not in ("cpu", "meta"):
+        raise ValueError(f"{name} is on {value.device}, expected cpu; on other devices use the stock PyTorch op")
+    if value.layout != torch.strided:
+        raise ValueError(f"{name} has layout {value.layout}, expected torch.strided; call {name}.to_dense()")
+
+
+def floating(name: str, value: object) -> None:
+    tensor(name, value)
+    if value.dtype not in DTYPES:
+        raise TypeError(
+            f"{name} has dtype {value.dtype}, expected float64, float32 or bfloat16; convert it with {name}.to(...)"
+        )
+
+
+def same_dtype(first: str, reference: Tensor, **others: Tensor | None) -> None:
+    for name, value in others.items():
+        if value is None:
+            continue
+        floating(name, value)
+        if value.dtype != reference.dtype:
+            raise TypeError(f"{name} has dtype {value.dtype}, expected {reference.dtype} as {first} has")
+
+
+def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> None:
+    """``expected`` is the exact shape, ``meaning`` how the documentation writes it."""
+    if tuple(value.shape) != expected:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {expected} for {meaning}")
+
+
+def dimensions(name: str, value: Tensor, count: int, meaning: str) -> None:
+    if value.dim() != count:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {count} dimensions {meaning}")
+
+
+def at_least_one_dimension(name: str, value: Tensor, meaning: str) -> None:
+    if value.dim() < 1:
+        raise ValueError(f"{name} is a scalar, expected {meaning}")
+
+
+def choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+
+
+def number(name: str, value: object, *, finite: bool = True, positive: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {type(value).__name__}, expected a number")
+    if finite and not (-float("inf") < value < float("inf")):
+        raise ValueError(f"{name} is {value}, expected a finite number")
+    if positive and value < 0:
+        raise ValueError(f"{name} is {value}, expected 0 or more")
+    return float(value)
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """Turn the extension's own complaints about values (``laimbench: ...``) into ``ValueError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not text.startswith("laimbench: "):
+            raise
+        raise ValueError(text.removeprefix("laimbench: ").splitlines()[0]) from None

@@ -1,0 +1,96 @@
+"""Output layer and cross-entropy in one, without the (tokens, vocabulary) logits. C channels, V vocabulary."""
+
+import torch
+from torch import Tensor
+
+from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops.linear import check_linear
+
+_ops = torch.ops.laimbench
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    *,
+    bias: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the cross-entropy of the logits x weightᵀ + bias against target, in nats.
+
+    Args:
+        x: (..., C), any strides, float64, float32 or bfloat16.
+        weight: (V, C); bias: (V,) or None.
+        target: (...) integers, 0 <= target < V or ``ignore_index``.
+        ignore_index: such tokens count nowhere.
+        reduction: "mean" over counted tokens (NaN when there is none, as stock has it), "sum", or "none" for shape (...).
+
+    The loss is float32 (float64 for float64). With "mean" and "sum" the gradients are computed in the forward, chunk of
+    tokens by chunk, because the logits are at hand there; with "none" the backward computes the logits again.
+
+    Raises:
+        TypeError, ValueError: naming the argument, what it was and what was expected.
+
+    Source: Hsu et al. 2024, Liger Kernel (arXiv:2410.10989), section 3.2.
+    """
+    x, weight, bias = _autocast.cast(x, weight, bias)
+    check_linear(("x", x), ("weight", weight), ("bias", bias))
+    _checks.tensor("target", target)
+    if target.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"target has dtype {target.dtype}, expected int64 or int32")
+    _checks.shape("target", target, tuple(x.shape[:-1]), "(...) as x has without C")
+    _checks.choice("reduction", reduction, REDUCTIONS)
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise TypeError(f"ignore_index is {type(ignore_index).__name__}, expected an integer")
+    target = target.to(torch.int64).reshape(-1)
+    wants_grad = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in (x, weight, bias))
+    with _checks.named_errors():
+        if reduction == "none":
+            losses = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, None, False)[0]
+            return losses.view(x.shape[:-1])
+        counted = (target != ignore_index).to(_loss_dtype(x))
+        scale = counted / counted.sum() if reduction == "mean" else counted
+        return _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, scale, wants_grad)[0]
+
+
+def _loss_dtype(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+@torch.library.register_fake("laimbench::linear_cross_entropy")
+def _(x, w, b, target, ignore_index, scale, with_gradients):
+    return (
+        x.new_empty(target.shape if scale is None else (), dtype=_loss_dtype(x)),
+        x.new_empty(x.shape if with_gradients else 0),
+        w.new_empty(w.shape if with_gradients else (0, w.shape[1])),
+        w.new_empty(w.shape[0] if with_gradients and b is not None else 0),
+    )
+
+
+def _setup_context(ctx, inputs, output):
+    x, w, b, target, ctx.ignore_index, _scale, ctx.with_gradients = inputs
+    _, *gradients = output
+    ctx.has_bias = b is not None
+    ctx.reduced = _scale is not None
+    ctx.save_for_backward(*(gradients if ctx.with_gradients else (x, w, b, target)))
+    ctx.mark_non_differentiable(*gradients)
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, gradient, *_gradients):
+    if gradient is None:
+        return (None,) * 7
+    if ctx.with_gradients:
+        dx, dw, db = (value * gradient for value in ctx.saved_tensors)
+    elif ctx.reduced:
+        raise RuntimeError("laimbench::linear_cross_entropy was called with with_gradients=False: it has no gradient")
+    else:
+        x, w, b, target = ctx.saved_tensors
+        _, dx, dw, db = _ops.linear_cross_entropy(x, w, b, target, ctx.ignore_index, gradient, True)
+    return dx, dw, db if ctx.has_bias else None, None, None, None, None
+
+
+torch.library.register_autograd("laimbench::linear_cross_entropy", _backward, setup_context=_setup_context)
