@@ -26,12 +26,7 @@ LAIM_INLINE void pack_rows(T* dst, int64_t padded, Matrix<const S> src, int64_t 
         store(load<Vec<T>>(src.at(i, d), n) * Vec<T>::all(scale), row + d, n);
       });
     } else {
-      for (int64_t d = 0; d < channels; ++d) {
-        if constexpr (sizeof(S) == 2)
-          row[d] = to_float(*src.at(i, d)) * scale;
-        else
-          row[d] = *src.at(i, d) * scale;
-      }
+      for (int64_t d = 0; d < channels; ++d) row[d] = element<T>(src.at(i, d)) * scale;
     }
     for (int64_t d = channels; d < padded; ++d) row[d] = T(0);
   }

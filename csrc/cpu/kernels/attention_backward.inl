@@ -148,8 +148,10 @@ void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, in
       const int64_t count = min(attention_block, forward.queries - query0);
       load_query_block(args, b, h, query0, count, padded, block);
       const Interval seen = mask.visible_to_any(query0, query0 + count - 1);
+      // Whole micro-tiles of keys: the products for dK and dV write all their rows, so unseen ones must be masked, not left.
+      const int64_t key_end = round_up(seen.end, Tile::rows);
       for (int64_t key0 = seen.begin / attention_block * attention_block; key0 < seen.end; key0 += attention_block) {
-        seen_block.set(mask, query0, count, key0, min(attention_block, seen.end - key0));
+        seen_block.set(mask, query0, count, key0, min(attention_block, key_end - key0));
         backward_tile(seen_block, key0, channels, padded, head, block, p_KQ, ds_KQ);
       }
       const Matrix<S> gradient_q = args.gradient_q.matrix(b, h);

@@ -3,27 +3,6 @@
 
 namespace laim::LAIM_ISA {
 
-// Call body(j, n) over [0, count) in steps of one vector; n < width at the ragged end.
-template <class V, class Body>
-LAIM_INLINE void each_vector(int64_t count, const Body& body) {
-  int64_t j = 0;
-  for (; j + V::width <= count; j += V::width) body(j, int64_t(V::width));
-  if (j < count) body(j, count - j);
-}
-
-// Full vectors are loaded and stored without a mask.
-template <class V, class S>
-LAIM_INLINE V load(const S* p, int64_t n) {
-  return n == V::width ? V::load(p) : V::load(p, n);
-}
-template <class V, class S>
-LAIM_INLINE void store(V v, S* p, int64_t n) {
-  if (n == V::width)
-    v.store(p);
-  else
-    v.store(p, n);
-}
-
 // Rows are handled in groups, so that their number does not depend on the threads.
 constexpr int64_t rows_per_task = 32;
 
@@ -91,12 +70,8 @@ void layer_norm(const LayerNormArgs<S>& args, const Parallel& parallel) {
       }
       T rest = 0;
       for (; j < columns; ++j) {
-        T value;
-        if constexpr (sizeof(S) == 2)
-          value = to_float(x[j]);
-        else
-          value = x[j];
-        rest += (value - mean) * (value - mean);
+        const T d = element<T>(x + j) - mean;
+        rest += d * d;
       }
       const T variance = (squares.sum() + rest) / T(columns);
       const T rstd = T(1) / T(__builtin_sqrt(variance + T(args.eps)));
@@ -183,15 +158,8 @@ void cross_entropy(const CrossEntropyArgs<S>& args, const Parallel& parallel) {
       int64_t j = 0;
       for (; j + V::width <= args.columns; j += V::width) top = V::max(top, V::load(logits + j));
       T largest = top.maximum();
-      T at_target;
-      const auto value = [&](int64_t column) {
-        if constexpr (sizeof(S) == 2)
-          return to_float(logits[column]);
-        else
-          return logits[column];
-      };
-      at_target = value(target);
-      for (; j < args.columns; ++j) largest = max(largest, value(j));
+      for (; j < args.columns; ++j) largest = max(largest, element<T>(logits + j));
+      const T at_target = element<T>(logits + target);
       V total = V::zero();
       T rest = T(0);
       each_vector<V>(args.columns, [&](int64_t column, int64_t n) {

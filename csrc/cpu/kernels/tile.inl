@@ -1,8 +1,29 @@
-// The micro-kernel that all matrix work rests on: a tile of rows x (vectors * width) sums in registers,
+// Loads and stores with ragged ends, and the micro-kernel that all matrix work rests on: a tile of rows x (vectors * width) sums in registers,
 // one broadcast of A and one row of B per step of k.
 #pragma once
 
 namespace laim::LAIM_ISA {
+
+// Call body(j, n) over [0, count) in steps of one vector; n < width at the ragged end.
+template <class V, class Body>
+LAIM_INLINE void each_vector(int64_t count, const Body& body) {
+  int64_t j = 0;
+  for (; j + V::width <= count; j += V::width) body(j, int64_t(V::width));
+  if (j < count) body(j, count - j);
+}
+
+// Full vectors are loaded and stored without a mask.
+template <class V, class S>
+LAIM_INLINE V load(const S* p, int64_t n) {
+  return n == V::width ? V::load(p) : V::load(p, n);
+}
+template <class V, class S>
+LAIM_INLINE void store(V v, S* p, int64_t n) {
+  if (n == V::width)
+    v.store(p);
+  else
+    v.store(p, n);
+}
 
 template <class T, int rows, int vectors>
 struct Sums {
@@ -77,32 +98,44 @@ LAIM_INLINE void multiply_block(int64_t rows, int64_t columns, const T* a, int64
   }
 }
 
-// dst[k * width + i] = src(i, k) for i < rows, zero up to width: the layout that a micro-kernel reads in order.
+// The element in the type it is computed in.
+template <class T, class S>
+LAIM_INLINE T element(const S* at) {
+  if constexpr (sizeof(S) == 2)
+    return to_float(*at);
+  else
+    return *at;
+}
+
+// dst[k * width + i] = scale * src(i, k) for i < rows, zero up to width: the order in which a micro-kernel reads.
 template <class T, class S>
 LAIM_INLINE void pack_panel(T* dst, int width, Matrix<const S> src, int64_t rows, int64_t depth, T scale) {
+  using V = Vec<T>;
+  const V factor = V::all(scale);
   if (src.row_stride == 1 && rows == width) {  // already side by side
-    for (int64_t k = 0; k < depth; ++k) {
-      const S* from = src.at(0, k);
-      int i = 0;
-      for (; i + Vec<T>::width <= width; i += Vec<T>::width)
-        (Vec<T>::load(from + i) * Vec<T>::all(scale)).store(dst + k * width + i);
-      if (i < width) (Vec<T>::load(from + i, width - i) * Vec<T>::all(scale)).store(dst + k * width + i, width - i);
-    }
-    return;
-  }
-  for (int i = 0; i < width; ++i) {
-    if (i < rows) {
-      for (int64_t k = 0; k < depth; ++k) {
-        T value;
-        if constexpr (sizeof(S) == 2)
-          value = to_float(*src.at(i, k));
-        else
-          value = *src.at(i, k);
-        dst[k * width + i] = value * scale;
+    for (int64_t k = 0; k < depth; ++k)
+      each_vector<V>(width, [&](int64_t i, int64_t n) {
+        store(load<V>(src.at(0, k) + i, n) * factor, dst + k * width + i, n);
+      });
+  } else if (sizeof(T) == 4 && src.column_stride == 1) {  // a square of vectors at a time
+    if constexpr (sizeof(T) == 4) {
+      for (int64_t i0 = 0; i0 < width; i0 += V::width) {
+        const int64_t lanes = min<int64_t>(V::width, width - i0);
+        each_vector<V>(depth, [&](int64_t k, int64_t n) {
+          V square[V::width];
+#pragma GCC unroll 16
+          for (int i = 0; i < V::width; ++i)
+            square[i] = i0 + i < rows ? load<V>(src.at(i0 + i, k), n) * factor : V::zero();
+          transpose(square);
+#pragma GCC unroll 16
+          for (int j = 0; j < V::width; ++j)
+            if (j < n) store(square[j], dst + (k + j) * width + i0, lanes);
+        });
       }
-    } else {
-      for (int64_t k = 0; k < depth; ++k) dst[k * width + i] = T(0);
     }
+  } else {
+    for (int i = 0; i < width; ++i)
+      for (int64_t k = 0; k < depth; ++k) dst[k * width + i] = i < rows ? element<T>(src.at(i, k)) * scale : T(0);
   }
 }
 

@@ -128,6 +128,25 @@ struct Vec<double> {
   }
 };
 
+// Lane j of vector i becomes lane i of vector j.
+LAIM_INLINE void transpose(Vec<float> (&v)[8]) {
+  __m256 pairs[8], fours[8];
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(v[i].r, v[i + 1].r);
+    pairs[i + 1] = _mm256_unpackhi_ps(v[i].r, v[i + 1].r);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    fours[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+    fours[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
+    fours[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+    fours[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
+  }
+  for (int c = 0; c < 4; ++c) {
+    v[c].r = _mm256_permute2f128_ps(fours[c], fours[4 + c], 0x20);
+    v[4 + c].r = _mm256_permute2f128_ps(fours[c], fours[4 + c], 0x31);
+  }
+}
+
 struct Tile {
   static constexpr int rows = 6, vectors = 2;
 };

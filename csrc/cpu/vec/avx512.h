@@ -96,6 +96,38 @@ struct Vec<double> {
   static LAIM_INLINE __mmask8 first(int64_t n) { return __mmask8((1u << n) - 1u); }
 };
 
+// Lane j of vector i becomes lane i of vector j.
+LAIM_INLINE void transpose(Vec<float> (&v)[16]) {
+  __m512 pairs[16], fours[16];
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_ps(v[i].r, v[i + 1].r);
+    pairs[i + 1] = _mm512_unpackhi_ps(v[i].r, v[i + 1].r);
+  }
+  const auto low = [](__m512 a, __m512 b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  };
+  const auto high = [](__m512 a, __m512 b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  };
+  for (int i = 0; i < 16; i += 4) {
+    fours[i] = low(pairs[i], pairs[i + 2]);
+    fours[i + 1] = high(pairs[i], pairs[i + 2]);
+    fours[i + 2] = low(pairs[i + 1], pairs[i + 3]);
+    fours[i + 3] = high(pairs[i + 1], pairs[i + 3]);
+  }
+  // fours[4 g + c], quarter b: rows 4 g .. 4 g + 3 of column 4 b + c; what is left is a 4 x 4 transpose of quarters
+  for (int c = 0; c < 4; ++c) {
+    const __m512 even_low = _mm512_shuffle_f32x4(fours[c], fours[4 + c], 0x88);
+    const __m512 even_high = _mm512_shuffle_f32x4(fours[8 + c], fours[12 + c], 0x88);
+    const __m512 odd_low = _mm512_shuffle_f32x4(fours[c], fours[4 + c], 0xdd);
+    const __m512 odd_high = _mm512_shuffle_f32x4(fours[8 + c], fours[12 + c], 0xdd);
+    v[c].r = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+    v[4 + c].r = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+    v[8 + c].r = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+    v[12 + c].r = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+  }
+}
+
 struct Tile {
   static constexpr int rows = 12, vectors = 2;
 };

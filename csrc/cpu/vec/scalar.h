@@ -45,6 +45,8 @@ struct Vec {
   LAIM_INLINE T maximum() const { return r; }
 };
 
+LAIM_INLINE void transpose(Vec<float> (&)[1]) {}
+
 // The micro-tile of the matrix kernels: rows x (vectors * width) sums kept in registers.
 struct Tile {
   static constexpr int rows = 4, vectors = 4;
