@@ -1,0 +1,80 @@
+"""Stock PyTorch's way of every op, with the signatures of ``laimbench.ops``: the other side of each comparison."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from laimbench.errors import InputError
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    key_lengths: Tensor | None = None,
+    window: int | None = None,
+) -> Tensor:
+    """SDPA, by its flash kernel wherever the mask allows it."""
+    queries, keys = q.shape[-2], k.shape[-2]
+    mask = None
+    if key_lengths is not None or window is not None or (causal and queries != keys):
+        position = torch.arange(queries, device=q.device).view(-1, 1) + keys - queries
+        key = torch.arange(keys, device=q.device)
+        mask = torch.ones(queries, keys, dtype=torch.bool, device=q.device)
+        if causal:
+            mask = mask & (key <= position)
+        if window is not None:
+            mask = mask & ((key - position).abs() < window)
+        if key_lengths is not None:
+            mask = mask & (key < key_lengths.view(-1, 1, 1, 1))
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal and mask is None, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """``F.linear``."""
+    return F.linear(x, w, b)
+
+
+def mlp(
+    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu"
+) -> Tensor:
+    """Two ``F.linear`` and the activation."""
+    if activation not in ACTIVATIONS:
+        raise InputError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+    return F.linear(ACTIVATIONS[activation](F.linear(x, w1, b1)), w2, b2)
+
+
+def layer_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None = None, *, eps: float = 1e-5, residual: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
+    """``F.layer_norm``, after the addition of the residual."""
+    total = x if residual is None else x + residual
+    out = F.layer_norm(total, total.shape[-1:], weight, bias, eps)
+    return out if residual is None else (out, total)
+
+
+def linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    *,
+    bias: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """``F.cross_entropy`` of ``F.linear``: all logits at once."""
+    logits = F.linear(x, weight, bias).flatten(0, -2)
+    loss = F.cross_entropy(logits.float(), target.flatten(), ignore_index=ignore_index, reduction=reduction)
+    return loss.view(target.shape) if reduction == "none" else loss

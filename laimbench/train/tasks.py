@@ -1,0 +1,99 @@
+"""What a family trains on: model, batches and evaluation, behind one interface."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from laimbench.data import load_digits, load_tokens
+from laimbench.data.digits import CLASSES
+from laimbench.errors import InputError
+from laimbench.models import GPT, GPTConfig, SimpleModel
+from laimbench.models.flops import gpt_training_flops, simple_training_flops
+from laimbench.train.config import RunConfig
+from laimbench.train.metrics import classification
+
+
+class Task(Protocol):
+    """A family's side of a run. Batches depend on seed and step alone, so every backend sees the same."""
+
+    model: nn.Module
+    flops_per_step: float
+    embedding_params: int
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]: ...
+    def validation(self) -> list[tuple[Tensor, Tensor]]: ...
+    def summary(self) -> dict[str, float]: ...
+
+
+def make_task(config: RunConfig) -> Task:
+    return GPTTask(config) if config.family == "gpt" else DigitsTask(config)
+
+
+class GPTTask:
+    """Next-token prediction on windows of a token stream, drawn at random; validation windows are fixed."""
+
+    def __init__(self, config: RunConfig):
+        data = load_tokens(config.data, config.vocab_size)
+        for side, stream in (("training", data.train), ("validation", data.validation)):
+            if len(stream) <= config.seqlen:
+                raise InputError(f"data {config.data!r}: {len(stream)} {side} tokens, expected more than seqlen {config.seqlen}")
+        self.config, self.data = config, data
+        shape = GPTConfig(data.vocab_size, config.seqlen, config.width, config.depth, config.head_count)
+        self.model = GPT(shape, config.backend)
+        params = sum(p.numel() for p in self.model.parameters())
+        self.embedding_params = self.model.tokens.weight.numel() + self.model.positions.weight.numel()
+        self.flops_per_step = gpt_training_flops(shape, config.tokens_per_step, params, self.embedding_params)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        generator = np.random.default_rng((self.config.seed, step))
+        starts = generator.integers(0, len(self.data.train) - self.config.seqlen, self.config.batch_size)
+        return self._windows(self.data.train, starts)
+
+    def validation(self) -> list[tuple[Tensor, Tensor]]:
+        seqlen, batch = self.config.seqlen, self.config.batch_size
+        wanted = max(1, self.config.eval_tokens // seqlen)
+        starts = np.unique(np.linspace(0, len(self.data.validation) - seqlen - 1, wanted).astype(np.int64))
+        return [self._windows(self.data.validation, starts[i : i + batch]) for i in range(0, len(starts), batch)]
+
+    def _windows(self, stream: np.ndarray, starts: np.ndarray) -> tuple[Tensor, Tensor]:
+        rows = stream[starts[:, None] + np.arange(self.config.seqlen + 1)].astype(np.int64)
+        windows = torch.from_numpy(rows)
+        return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+
+    def summary(self) -> dict[str, float]:
+        return {}
+
+
+class DigitsTask:
+    """Handwritten digits by SimpleModel; an epoch is a fresh permutation of the training images."""
+
+    def __init__(self, config: RunConfig):
+        if config.data != "builtin:digits":
+            raise InputError(f"data is {config.data!r}, expected builtin:digits for family mlp")
+        self.config, digits = config, load_digits()
+        self.train = torch.from_numpy(digits.train_x), torch.from_numpy(digits.train_y)
+        self.held_out = torch.from_numpy(digits.validation_x), torch.from_numpy(digits.validation_y)
+        pixels = self.train[0].shape[1]
+        self.model = SimpleModel(pixels, config.width, CLASSES, config.backend)
+        self.embedding_params = 0
+        self.flops_per_step = simple_training_flops(pixels, config.width, CLASSES, config.batch_size)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        samples, batch = len(self.train[1]), self.config.batch_size
+        positions = step * batch + np.arange(batch)
+        order = {
+            int(epoch): np.random.default_rng((self.config.seed, int(epoch))).permutation(samples)
+            for epoch in np.unique(positions // samples)
+        }
+        chosen = torch.tensor([order[int(p // samples)][p % samples] for p in positions])
+        return self.train[0][chosen], self.train[1][chosen]
+
+    def validation(self) -> list[tuple[Tensor, Tensor]]:
+        return [self.held_out]
+
+    def summary(self) -> dict[str, float]:
+        with torch.no_grad():
+            predicted = self.model.logits(self.held_out[0]).argmax(1)
+        return classification(self.held_out[1].numpy(), predicted.numpy(), CLASSES)

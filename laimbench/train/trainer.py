@@ -1,0 +1,165 @@
+"""Train one run, segment by segment, so that a caller can let paired runs take turns on a noisy machine."""
+
+import copy
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from laimbench.errors import RunError
+from laimbench.models import prepare
+from laimbench.train.config import RunConfig
+from laimbench.train.schedule import warmup_cosine
+from laimbench.train.tasks import make_task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The state of a run at one evaluation.
+
+    train_s: seconds spent in training steps so far, without evaluation, data preparation and compilation.
+    train_loss: mean over the steps since the last evaluation (NaN before the first step); losses in nats.
+    tokens_per_s: over the same steps.
+    """
+
+    step: int
+    tokens: int
+    flops: float
+    train_s: float
+    train_loss: float
+    val_loss: float
+    tokens_per_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Trainer:
+    """One run. The same seed gives the same weights at the start and the same batches, whatever the backend."""
+
+    def __init__(self, config: RunConfig):
+        """Build data, model and optimizer, and warm up kernels and compilation without touching the run's state.
+
+        Raises:
+            InputError: the data source or the model's shape is wrong.
+        """
+        self.config = config
+        torch.manual_seed(config.seed)
+        self._task = make_task(config)
+        self.model = self._task.model
+        self.params = sum(p.numel() for p in self.model.parameters())
+        self.params_non_embedding = self.params - self._task.embedding_params
+        self.flops_per_step = self._task.flops_per_step
+        self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
+        self.step = 0
+        self._loss_of = prepare(self.model, config.backend)
+        self._optimizer = self._make_optimizer()
+        self._validation = self._task.validation()
+        self._train_s = 0.0
+        self._evaluated = False
+        self._warm_up()
+
+    @property
+    def finished(self) -> bool:
+        return self._evaluated and self.step >= self.total_steps
+
+    def advance(self) -> Evaluation:
+        """Train up to the next evaluation point and evaluate there; the first call evaluates before any step.
+
+        Raises:
+            RunError: the loss is not finite; the message names the step.
+        """
+        if not self._evaluated:
+            self._evaluated = True
+            return self._evaluation(math.nan, math.nan)
+        segment = min(math.ceil((self._done_evals() + 1) * self.total_steps / self.config.evals), self.total_steps)
+        losses, first, started = [], self.step, self._train_s
+        while self.step < segment:
+            losses.append(self.train_step())
+        seconds = self._train_s - started
+        return self._evaluation(sum(losses) / len(losses), (self.step - first) * self.tokens_per_step / seconds)
+
+    def train_step(self) -> float:
+        """Take one step; return its loss. The batch is prepared outside the timed part."""
+        batch = self._task.batch(self.step)
+        factor = warmup_cosine(self.step, self.total_steps, self.config.warmup_fraction)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * factor
+        started = time.perf_counter()
+        loss = self._update(batch)
+        self._train_s += time.perf_counter() - started
+        if not math.isfinite(loss):
+            raise RunError(f"loss is {loss} at step {self.step} of {self.total_steps}; lower lr or raise warmup_fraction")
+        self.step += 1
+        return loss
+
+    def summary(self) -> dict[str, float]:
+        """Return the family's final metrics: accuracy, recall and f1 for "mlp", nothing more for "gpt"."""
+        return self._task.summary()
+
+    def _done_evals(self) -> int:
+        return self.step * self.config.evals // self.total_steps
+
+    def _update(self, batch: tuple[Tensor, Tensor]) -> float:
+        with self._precision():
+            loss = self._loss_of(*batch)
+        loss.backward()
+        if self.config.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip, foreach=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def _precision(self):
+        return torch.autocast("cpu", dtype=torch.bfloat16) if self.config.dtype == "bf16" else nullcontext()
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        rate = self.config.learning_rate
+        if self.config.family == "mlp":
+            return torch.optim.Adam(self.model.parameters(), lr=rate)
+        matrices = [p for p in self.model.parameters() if p.dim() >= 2]
+        vectors = [p for p in self.model.parameters() if p.dim() < 2]
+        groups = [
+            {"params": matrices, "weight_decay": self.config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
+
+    def _warm_up(self) -> None:
+        """Two updates on copies of the weights and a throw-away optimizer state, then put everything back."""
+        weights = copy.deepcopy(self.model.state_dict())
+        random_state = torch.get_rng_state()
+        for _ in range(2):
+            self._update(self._task.batch(0))
+        self._val_loss()
+        self.model.load_state_dict(weights)
+        self._optimizer = self._make_optimizer()
+        torch.set_rng_state(random_state)
+
+    @torch.no_grad()
+    def _val_loss(self) -> float:
+        total = count = 0.0
+        with self._precision():
+            for inputs, targets in self._validation:
+                # The same (uncompiled) model for all: an odd last batch would compile a second time.
+                total += self.model(inputs, targets).item() * targets.numel()
+                count += targets.numel()
+        return total / count
+
+    def _evaluation(self, train_loss: float, tokens_per_s: float) -> Evaluation:
+        val_loss = self._val_loss()
+        if not math.isfinite(val_loss):
+            raise RunError(f"validation loss is {val_loss} at step {self.step} of {self.total_steps}")
+        return Evaluation(
+            step=self.step,
+            tokens=self.step * self.tokens_per_step,
+            flops=self.step * self.flops_per_step,
+            train_s=self._train_s,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            tokens_per_s=tokens_per_s,
+        )
