@@ -59,7 +59,7 @@ class Trainer:
         self._loss_of = prepare(self.model, config.backend)
         self._optimizer = self._make_optimizer()
         self._validation = self._task.validation()
-        self._train_s = 0.0
+        self.train_seconds = 0.0
         self._evaluated = False
         self._warm_up()
 
@@ -77,10 +77,10 @@ class Trainer:
             self._evaluated = True
             return self._evaluation(math.nan, math.nan)
         segment = min(math.ceil((self._done_evals() + 1) * self.total_steps / self.config.evals), self.total_steps)
-        losses, first, started = [], self.step, self._train_s
+        losses, first, started = [], self.step, self.train_seconds
         while self.step < segment:
             losses.append(self.train_step())
-        seconds = self._train_s - started
+        seconds = self.train_seconds - started
         return self._evaluation(sum(losses) / len(losses), (self.step - first) * self.tokens_per_step / seconds)
 
     def train_step(self) -> float:
@@ -91,7 +91,7 @@ class Trainer:
             group["lr"] = self.config.learning_rate * factor
         started = time.perf_counter()
         loss = self._update(batch)
-        self._train_s += time.perf_counter() - started
+        self.train_seconds += time.perf_counter() - started
         if not math.isfinite(loss):
             raise RunError(f"loss is {loss} at step {self.step} of {self.total_steps}; lower lr or raise warmup_fraction")
         self.step += 1
@@ -158,7 +158,7 @@ class Trainer:
             step=self.step,
             tokens=self.step * self.tokens_per_step,
             flops=self.step * self.flops_per_step,
-            train_s=self._train_s,
+            train_s=self.train_seconds,
             train_loss=train_loss,
             val_loss=val_loss,
             tokens_per_s=tokens_per_s,

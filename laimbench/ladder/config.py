@@ -1,0 +1,100 @@
+"""A ladder as a TOML file."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from laimbench.errors import InputError
+from laimbench.train import RunConfig
+
+TOP_KEYS = ("name", "family", "data", "backends", "seeds", "dtype", "tokens", "sizes", "train")
+SIZE_KEYS = ("width", "depth", "heads", "tokens", "batch_size", "lr")
+TRAIN_KEYS = tuple(f.name for f in fields(RunConfig) if f.name not in ("family", "backend", "seed", "width", "depth", "tokens"))
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A named list of runs. Runs that differ in their backend only stand together, as a group."""
+
+    name: str
+    groups: tuple[tuple[RunConfig, ...], ...]
+
+    @property
+    def runs(self) -> list[RunConfig]:
+        return [run for group in self.groups for run in group]
+
+
+def load_ladder(path: Path) -> Ladder:
+    """Read a ladder.
+
+    Raises:
+        InputError: naming the file, the field, what it was and what was expected.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: not a TOML file ({error})") from None
+    try:
+        return make_ladder(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def make_ladder(values: dict[str, Any]) -> Ladder:
+    """Build a ladder from the values of its TOML file.
+
+    Raises:
+        InputError: for an unknown key or a wrong value, without the file's name.
+    """
+    _refuse_unknown(values, TOP_KEYS, "")
+    name = values.get("name")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"name is {name!r}, expected a string")
+    backends = _list(values, "backends", str, ["torch", "laim"])
+    seeds = _list(values, "seeds", int, [0])
+    sizes = values.get("sizes")
+    if not isinstance(sizes, list) or not sizes or not all(isinstance(size, dict) for size in sizes):
+        raise InputError("sizes is missing, expected one or more [[sizes]] tables with width, depth and tokens")
+    train = values.get("train", {})
+    _refuse_unknown(train, TRAIN_KEYS, "train.")
+    common = {key: values[key] for key in ("family", "data", "dtype") if key in values} | train
+
+    groups = []
+    for index, size in enumerate(sizes):
+        where = f"sizes[{index}]."
+        _refuse_unknown(size, SIZE_KEYS, where)
+        budgets = _list(size, "tokens", int, values.get("tokens", []), where)
+        if not budgets:
+            raise InputError(f"{where}tokens is missing, expected a list of token budgets, here or at the top")
+        own = {key: value for key, value in size.items() if key != "tokens"}
+        for tokens in budgets:
+            for seed in seeds:
+                try:
+                    group = [
+                        RunConfig.from_dict({**common, **own, "tokens": tokens, "seed": seed, "backend": backend})
+                        for backend in backends
+                    ]
+                except InputError as error:
+                    raise InputError(f"{where}{error}") from None
+                groups.append(tuple(group))
+    return Ladder(name, tuple(groups))
+
+
+def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in values:
+        if key not in known:
+            raise InputError(f"unknown key {where + key!r}, expected one of {', '.join(known)}")
+
+
+def _list(values: dict[str, Any], key: str, kind: type, default: list, where: str = "") -> list:
+    found = values.get(key, default)
+    found = found if isinstance(found, list) else [found]
+    for value in found:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{where}{key} has {value!r}, expected {'integers' if kind is int else 'strings'}")
+    if len(set(found)) != len(found):
+        raise InputError(f"{where}{key} names {found} with repetition, expected each once")
+    return found

@@ -1,0 +1,63 @@
+"""What a ladder will cost, before it is run."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from laimbench.ladder.config import Ladder
+from laimbench.train import RunConfig, Trainer
+
+MEASURED_STEPS = 5
+
+
+def run_key(config: RunConfig) -> str:
+    """Return the identity of a run: the hash of everything that decides it."""
+    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run of a ladder with its cost; seconds are None when nothing was measured."""
+
+    config: RunConfig
+    params: int
+    params_non_embedding: int
+    tokens: int
+    flops: float
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "size": self.config.size}
+
+
+def plan_ladder(ladder: Ladder, *, measure: bool, trainer: type[Trainer] = Trainer) -> Iterable[RunPlan]:
+    """Yield the plan of every run.
+
+    Each model is built once per size and backend; with ``measure`` a few training steps of it are timed here, and the
+    run's seconds follow from them (training only: evaluations and compilation come on top).
+    """
+    known: dict[tuple, tuple[Trainer, float | None]] = {}
+    for config in ladder.runs:
+        shape = (config.size, config.backend, config.batch_size, config.dtype)
+        if shape not in known:
+            built = trainer(config)
+            known[shape] = built, _seconds_per_step(built) if measure else None
+        built, step_s = known[shape]
+        steps = config.total_steps
+        yield RunPlan(
+            config=config,
+            params=built.params,
+            params_non_embedding=built.params_non_embedding,
+            tokens=steps * config.tokens_per_step,
+            flops=steps * built.flops_per_step,
+            seconds=None if step_s is None else step_s * steps,
+        )
+
+
+def _seconds_per_step(built: Trainer) -> float:
+    steps = min(MEASURED_STEPS, built.total_steps)
+    for _ in range(steps):
+        built.train_step()
+    return built.train_seconds / steps

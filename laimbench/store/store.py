@@ -1,0 +1,230 @@
+"""Read and write the store. Every method is one transaction: a kill leaves all of it or nothing."""
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, delete, event, select, text, update
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm import Session
+
+from laimbench.errors import InputError, RunError
+from laimbench.store.schema import APPLICATION_ID, SCHEMA_VERSION, Base, Document, Metric, Run
+
+BUSY_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run with its last evaluation; losses in nats, None while there is none."""
+
+    id: int
+    key: str
+    sweep: str
+    family: str
+    size: str
+    backend: str
+    dtype: str
+    seed: int
+    params: int
+    params_non_embedding: int
+    tokens: int
+    flops: float
+    status: str
+    error: str
+    train_s: float | None
+    final_train_loss: float | None
+    final_val_loss: float | None
+    config: dict[str, Any]
+    machine: dict[str, Any]
+    summary: dict[str, Any]
+    started_at: str
+    finished_at: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One evaluation of a run, as ``laimbench.train.Evaluation``; None where a value was not finite."""
+
+    run_id: int
+    step: int
+    tokens: int
+    flops: float
+    train_s: float
+    train_loss: float | None
+    val_loss: float | None
+    tokens_per_s: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Store:
+    """A store in one SQLite file; use it as a context manager.
+
+    Args:
+        path: the file; made when missing unless ``must_exist``.
+
+    Raises:
+        InputError: the file is missing, foreign or corrupt; the message names it.
+    """
+
+    def __init__(self, path: str | Path, *, must_exist: bool = False):
+        self.path = Path(path)
+        if must_exist and not self.path.is_file():
+            raise InputError(f"store {self.path}: no such file; `laimbench sweep` or `laimbench train --store` make one")
+        if self.path.is_dir():
+            raise InputError(f"store {self.path}: is a directory, expected a SQLite file")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine = _engine(self.path)
+        try:
+            with self._reporting_errors():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def begin_run(self, key: str, sweep: str, config: dict, facts: dict, machine: dict) -> int:
+        """Record a run that starts now; return its id. ``facts``: family, size, backend, dtype, seed, params,
+        params_non_embedding, tokens, flops.
+        """
+        with self._transaction() as session:
+            run = Run(key=key, sweep=sweep, config=config, machine=machine, summary={}, status="running", error="",
+                      started_at=_now(), finished_at="", **facts)  # fmt: skip
+            session.add(run)
+            session.flush()
+            return run.id
+
+    def log(self, run_id: int, rows: list[dict[str, Any]]) -> None:
+        """Append evaluations; numbers that are not finite are kept as NULL."""
+        with self._transaction() as session:
+            session.add_all(Metric(run_id=run_id, **{k: _finite(v) for k, v in row.items()}) for row in rows)
+
+    def finish_run(self, run_id: int, status: str, summary: dict, error: str = "") -> None:
+        """Mark a run ``done`` or ``failed``."""
+        with self._transaction() as session:
+            session.execute(
+                update(Run).where(Run.id == run_id).values(status=status, summary=summary, error=error, finished_at=_now())
+            )
+
+    def discard(self, run_id: int) -> None:
+        """Forget a run and its evaluations, before it is trained again."""
+        with self._transaction() as session:
+            session.execute(delete(Metric).where(Metric.run_id == run_id))
+            session.execute(delete(Run).where(Run.id == run_id))
+
+    def runs(self, **wanted: Any) -> list[RunRow]:
+        """Return the runs, oldest first; ``wanted`` are equalities by column, None is any."""
+        query = select(Run).order_by(Run.id)
+        for column, value in wanted.items():
+            if value is not None:
+                query = query.where(getattr(Run, column) == value)
+        with self._transaction() as session:
+            runs = session.scalars(query).all()
+            last = {metric.run_id: metric for metric in session.scalars(select(Metric).order_by(Metric.step))}
+            return [_run_row(run, last.get(run.id)) for run in runs]
+
+    def find(self, key: str) -> RunRow | None:
+        """Return the run of this key."""
+        return next(iter(self.runs(key=key)), None)
+
+    def metrics(self, run_id: int) -> list[MetricRow]:
+        """Return a run's evaluations in order."""
+        with self._transaction() as session:
+            rows = session.scalars(select(Metric).where(Metric.run_id == run_id).order_by(Metric.step)).all()
+            return [MetricRow(**{c.name: getattr(row, c.name) for c in Metric.__table__.columns}) for row in rows]
+
+    def save_document(self, kind: str, body: dict[str, Any]) -> None:
+        """Keep a whole JSON result."""
+        with self._transaction() as session:
+            session.add(Document(kind=kind, created_at=_now(), body=body))
+
+    def documents(self, kind: str) -> list[dict[str, Any]]:
+        """Return all documents of a kind, newest last."""
+        with self._transaction() as session:
+            return list(session.scalars(select(Document.body).where(Document.kind == kind).order_by(Document.id)))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with self._reporting_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _reporting_errors(self) -> Iterator[None]:
+        """Say in one line what SQLite meant."""
+        try:
+            yield
+        except OperationalError as error:
+            cause = str(error.orig)
+            if "full" in cause:
+                raise RunError(f"store {self.path}: disk full; what was committed before is kept") from None
+            if "locked" in cause:
+                raise RunError(f"store {self.path}: locked by another process for over {BUSY_TIMEOUT_S} s") from None
+            if "readonly" in cause or "unable to open" in cause:
+                raise InputError(f"store {self.path}: cannot be opened for writing ({cause})") from None
+            raise InputError(f"store {self.path}: {cause}") from None
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            cause = getattr(error, "orig", error)
+            raise InputError(f"store {self.path}: not a readable laimbench store ({cause})") from None
+
+    def _open(self) -> None:
+        """Make the tables in a new file; refuse what is not ours."""
+        with self._engine.begin() as connection:
+            application = connection.scalar(text("PRAGMA application_id"))
+            version = connection.scalar(text("PRAGMA user_version"))
+            tables = connection.scalar(text("SELECT count(*) FROM sqlite_master"))
+            if application != APPLICATION_ID and tables:
+                raise InputError(f"store {self.path}: a SQLite file of another program, expected a laimbench store")
+            if tables and version != SCHEMA_VERSION:
+                raise InputError(f"store {self.path}: schema version {version}, expected {SCHEMA_VERSION}")
+            if not tables:
+                Base.metadata.create_all(connection)
+                connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+                connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection, _record):
+        connection.execute("PRAGMA journal_mode = WAL")  # readers while a sweep writes
+        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut; commits are rare
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine
+
+
+def _run_row(run: Run, last: Metric | None) -> RunRow:
+    facts = {column.name: getattr(run, column.name) for column in Run.__table__.columns}
+    return RunRow(
+        **facts,
+        train_s=last and last.train_s,
+        final_train_loss=last and last.train_loss,
+        final_val_loss=last and last.val_loss,
+    )
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
