@@ -10,6 +10,8 @@ from rich.console import Console
 
 from laimbench.files import write_atomically
 
+PLAIN_WIDTH = 160  # columns where there is no terminal to ask
+
 JsonOption = Annotated[
     str | None,
     typer.Option("--json", metavar="PATH|-", help="Also write the result as JSON to PATH, or to standard output with '-'."),
@@ -18,7 +20,9 @@ JsonOption = Annotated[
 
 def console_for(json_target: str | None) -> Console:
     """Return where text for people goes: standard error when standard output carries the JSON."""
-    return Console(stderr=json_target == "-", highlight=False)
+    to_stderr = json_target == "-"
+    console = Console(stderr=to_stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=PLAIN_WIDTH)
 
 
 def emit_json(document: Any, json_target: str | None) -> None:

@@ -57,14 +57,22 @@ def raise_failures(outcome) -> None:
 
 
 def print_plan(console: Console, plans) -> None:
+    """One row for the runs that differ in their seed only."""
     table = Table(title="Planned runs (FLOPs exact; minutes from steps timed here, training only)")
-    for column in ("size", "backend", "dtype", "seed", "parameters", "non-embedding", "tokens", "FLOPs", "minutes"):
+    columns = ("size", "backend", "dtype", "runs", "parameters", "non-embedding", "tokens", "FLOPs", "minutes")
+    for column in columns:
         table.add_column(column, justify="left" if column in ("size", "backend", "dtype") else "right")
+    rows: dict[tuple, list] = {}
     for plan in plans:
-        config = plan.config
-        table.add_row(config.size, config.backend, config.dtype, str(config.seed), f"{plan.params:,}",
-                      f"{plan.params_non_embedding:,}", f"{plan.tokens:,}", f"{plan.flops:.3g}",
-                      "" if plan.seconds is None else f"{plan.seconds / 60:.2f}")  # fmt: skip
+        rows.setdefault((plan.config.size, plan.config.backend, plan.config.dtype, plan.tokens), []).append(plan)
+    for (size, backend, dtype, tokens), same in rows.items():
+        table.add_row(size, backend, dtype, str(len(same)), f"{same[0].params:,}", f"{same[0].params_non_embedding:,}",
+                      f"{tokens:,}", f"{same[0].flops:.3g}", minutes_of(same))  # fmt: skip
     console.print(table)
-    minutes = "not measured" if any(p.seconds is None for p in plans) else f"{sum(p.seconds for p in plans) / 60:.1f}"
-    console.print(f"{len(plans)} runs, {sum(p.flops for p in plans):.3g} FLOPs, expected minutes: {minutes}")
+    console.print(f"{len(plans)} runs, {sum(p.flops for p in plans):.3g} FLOPs, expected minutes: {minutes_of(plans)}")
+
+
+def minutes_of(plans) -> str:
+    if any(plan.seconds is None for plan in plans):
+        return "not measured"
+    return f"{sum(plan.seconds for plan in plans) / 60:.2f}"

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "laimbench"
 
 
+@lru_cache(maxsize=4)
 def load_tokens(source: str, vocab_size: int) -> Tokens:
     """Return the tokens of a source, from the cache when these very documents were tokenised before.
 

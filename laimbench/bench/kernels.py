@@ -1,0 +1,150 @@
+"""The ops' cases: shapes, inputs, exact work, and how to call each side."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DIRECTIONS = ("forward", "forward+backward")
+BACKWARD_FACTOR = {"attention": 3.5}  # backward recomputes the scores: 2.5 times the forward; elsewhere twice
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op on one shape. ``make(dtype)`` returns the positional tensors; those of floating type get gradients."""
+
+    op: str
+    shape: str
+    gflop: float  # of the forward
+    make: Callable[[torch.dtype], tuple[Any, ...]]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def work(self, direction: str) -> float:
+        """Return the GFLOP of a direction."""
+        return self.gflop * (BACKWARD_FACTOR.get(self.op, 3) if direction == "forward+backward" else 1)
+
+
+def attention(batch: int, heads: int, seqlen: int, channels: int, causal: bool = True) -> Case:
+    def make(dtype):
+        # as in a model: heads are views of one projection's output
+        qkv = torch.randn(batch, seqlen, 3, heads, channels).to(dtype)
+        return tuple(part.transpose(1, 2) for part in qkv.unbind(2))
+
+    pairs = seqlen * (seqlen + 1) / 2 if causal else seqlen * seqlen
+    shape = f"B{batch} H{heads} S{seqlen} D{channels}{' causal' if causal else ''}"
+    return Case("attention", shape, 4e-9 * batch * heads * channels * pairs, make, {"causal": causal})
+
+
+def mlp(tokens: int, channels: int) -> Case:
+    hidden = 4 * channels
+
+    def make(dtype):
+        shapes = ((tokens, channels), (hidden, channels), (hidden,), (channels, hidden), (channels,))
+        return tuple((torch.randn(shape) * 0.1).to(dtype) for shape in shapes)
+
+    return Case("mlp", f"T{tokens} C{channels} F{hidden}", 4e-9 * tokens * channels * hidden, make)
+
+
+def linear(tokens: int, channels: int, outputs: int) -> Case:
+    def make(dtype):
+        return tuple((torch.randn(shape) * 0.1).to(dtype) for shape in ((tokens, channels), (outputs, channels), (outputs,)))
+
+    return Case("linear", f"T{tokens} C{channels} O{outputs}", 2e-9 * tokens * channels * outputs, make)
+
+
+def layer_norm(tokens: int, channels: int, residual: bool) -> Case:
+    def make(dtype):
+        tensors = [torch.randn(shape).to(dtype) for shape in ((tokens, channels), (channels,), (channels,))]
+        return (*tensors, torch.randn(tokens, channels).to(dtype)) if residual else tuple(tensors)
+
+    shape = f"T{tokens} C{channels}{' +residual' if residual else ''}"
+    return Case("layer_norm", shape, 8e-9 * tokens * channels, make)
+
+
+def linear_cross_entropy(tokens: int, channels: int, vocabulary: int) -> Case:
+    def make(dtype):
+        return (
+            torch.randn(tokens, channels).to(dtype),
+            (torch.randn(vocabulary, channels) * 0.1).to(dtype),
+            torch.randint(0, vocabulary, (tokens,)),
+        )
+
+    return Case("linear_cross_entropy", f"T{tokens} C{channels} V{vocabulary}", 2e-9 * tokens * channels * vocabulary, make)
+
+
+SUITES: dict[str, list[Case]] = {
+    "quick": [
+        attention(4, 4, 128, 32),
+        attention(4, 4, 256, 64),
+        attention(1, 4, 1024, 64),
+        attention(1, 4, 512, 64, causal=False),
+        mlp(2048, 128),
+        mlp(1024, 256),
+        linear(2048, 256, 768),
+        layer_norm(4096, 256, residual=False),
+        layer_norm(4096, 256, residual=True),
+        linear_cross_entropy(2048, 128, 1024),
+        linear_cross_entropy(1024, 256, 8192),
+    ],
+    "full": [
+        *(attention(b, 4, s, d, c) for b, s in ((8, 64), (4, 256), (2, 512), (1, 1024), (1, 2048), (1, 4096))
+          for d in (32, 64, 128) for c in (True, False)),
+        *(mlp(t, c) for t in (64, 512, 2048, 8192) for c in (64, 128, 256, 768)),
+        *(linear(t, c, o) for t in (64, 512, 2048) for c, o in ((128, 384), (256, 768), (768, 2304), (1024, 1024))),
+        *(layer_norm(t, c, r) for t in (512, 4096) for c in (128, 256, 768) for r in (False, True)),
+        *(linear_cross_entropy(t, c, v) for t, c, v in ((2048, 128, 1024), (1024, 256, 8192), (1024, 512, 50257))),
+    ],
+}  # fmt: skip
+OPS = tuple(dict.fromkeys(case.op for case in SUITES["full"]))
+
+
+def bound(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...], direction: str) -> Callable[[], object]:
+    """Return a call without arguments that runs ``op`` on the inputs in the given direction."""
+    if case.op == "layer_norm" and len(inputs) == 4:
+        *inputs, residual = inputs
+
+        def call(*tensors):
+            return op(*tensors[:-1], residual=tensors[-1])
+
+        inputs = (*inputs, residual)
+    else:
+
+        def call(*tensors):
+            return op(*tensors, **case.options)
+
+    if direction == "forward":
+
+        @torch.no_grad()
+        def run():
+            return call(*inputs)
+
+        return run
+
+    leaves = tuple(t.detach().requires_grad_(t.is_floating_point()) for t in inputs)
+    first = call(*leaves)
+    gradients = [torch.randn_like(out) for out in first] if isinstance(first, tuple) else [torch.randn_like(first)]
+
+    def run_both():
+        out = call(*leaves)
+        torch.autograd.backward(out if isinstance(out, tuple) else (out,), gradients)
+        for leaf in leaves:
+            leaf.grad = None
+
+    return run_both
+
+
+def results(case: Case, op: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Iterator[Tensor]:
+    """Yield the outputs of the op on the inputs and then the inputs' gradients under a fixed output gradient."""
+    leaves = tuple(t.detach().clone().requires_grad_(t.is_floating_point()) for t in inputs)
+    if case.op == "layer_norm" and len(leaves) == 4:
+        out = op(*leaves[:3], residual=leaves[3])
+    else:
+        out = op(*leaves, **case.options)
+    outs = out if isinstance(out, tuple) else (out,)
+    generator = torch.Generator().manual_seed(1)
+    torch.autograd.backward(outs, [torch.randn(o.shape, generator=generator).to(o.dtype) for o in outs])
+    yield from (o.detach() for o in outs)
+    yield from (leaf.grad for leaf in leaves if leaf.is_floating_point())

@@ -1,0 +1,114 @@
+"""Run a suite and return one document, losing rows included."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from laimbench import ops, provenance
+from laimbench.bench import kernels, steps
+from laimbench.bench.correctness import judge
+from laimbench.bench.timing import compare, interleave
+from laimbench.models import stock
+
+Report = Callable[[dict[str, Any]], None]
+PEAK_SIZE = 1536
+
+
+def bench(
+    suite: str = "quick",
+    *,
+    only: tuple[str, ...] = (),
+    dtypes: tuple[str, ...] = ("fp32", "bf16"),
+    with_compile: bool = True,
+    own: dict[str, Callable[..., Any]] | None = None,
+    budget_s: float = 0.25,
+    report: Report = lambda row: None,
+) -> dict[str, Any]:
+    """Time every case of the suite; call ``report`` with each row as it is done.
+
+    Args:
+        suite: "quick" or "full".
+        only: ops to take ("step" for training steps), all when empty.
+        with_compile: also time stock under torch.compile.
+        own: a user's op functions by name; each is checked for correctness first and timed as the side "own".
+        budget_s: seconds of repetitions per row.
+
+    Each row: seconds per side as [median, low, high], the best stock side, ``speedup`` = best stock / laim (> 1: laim is
+    faster) with its interval, and the share of the peak that a large matmul reached in this run.
+    """
+    peak = {dtype: _peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
+    rows = []
+    for case in kernels.SUITES[suite]:
+        if only and case.op not in only:
+            continue
+        for dtype in dtypes:
+            for direction in kernels.DIRECTIONS:
+                rows.append(_kernel_row(case, dtype, direction, with_compile, own or {}, budget_s, peak))
+                report(rows[-1])
+    if not only or "step" in only:
+        for size in steps.SUITES[suite]:
+            for dtype in dtypes:
+                rows.append(_step_row(size, dtype, with_compile, budget_s, peak))
+                report(rows[-1])
+    return {"kind": "bench", "suite": suite, "machine": provenance.collect(), "peak_gflops": peak, "rows": rows}
+
+
+def _kernel_row(case, dtype, direction, with_compile, own, budget_s, peak) -> dict[str, Any]:
+    kind = kernels.DTYPES[dtype]
+    torch.manual_seed(0)
+    inputs = case.make(kind)
+    stock_op = getattr(stock, case.op)
+    sides = {"laim": getattr(ops, case.op), "torch": stock_op}
+    if with_compile:
+        torch._dynamo.reset()
+        sides["compile"] = torch.compile(stock_op, dynamic=False)
+    verdicts = {}
+    if case.op in own:
+        sides["own"] = own[case.op]
+        verdicts["own"] = judge(case, own[case.op], stock_op, kind)
+    calls = {name: kernels.bound(case, op, inputs, direction) for name, op in sides.items()}
+    row = _row("kernels", case.op, case.shape, dtype, direction, case.work(direction), calls, budget_s, peak)
+    for name, verdict in verdicts.items():
+        row[f"{name}_right"], row[f"{name}_error"] = verdict.right, f"{verdict.worst:.3g} of the bound at {verdict.where}"
+    return row
+
+
+def _step_row(size, dtype, with_compile, budget_s, peak) -> dict[str, Any]:
+    backends = ["laim", "torch", "compile", "laim+compile"] if with_compile else ["laim", "torch"]
+    trainers = steps.step_trainers(size, dtype, backends)
+    first = trainers["laim"]
+    calls = {backend: trainer.train_step for backend, trainer in trainers.items()}
+    shape = f"{first.config.size} S{first.config.seqlen} B{first.config.batch_size}"
+    return _row("steps", "gpt step", shape, dtype, "step", first.flops_per_step / 1e9, calls, 4 * budget_s, peak)
+
+
+def _row(suite, op, shape, dtype, direction, gflop, calls, budget_s, peak) -> dict[str, Any]:
+    seconds = interleave(calls, budget_s=budget_s * len(calls))
+    stock_sides = {name: s for name, s in seconds.items() if name in ("laim", "torch", "compile")}
+    comparison = compare(stock_sides, "laim")
+    row = {
+        "suite": suite,
+        "op": op,
+        "shape": shape,
+        "dtype": dtype,
+        "direction": direction,
+        "gflop": gflop,
+        "seconds": {name: list(compare({name: s, "": s}, "").seconds[name]) for name, s in seconds.items()},
+        "best_stock": comparison.best,
+        "speedup": comparison.speedup,
+        "speedup_lo": comparison.speedup_interval[0],
+        "speedup_hi": comparison.speedup_interval[1],
+        "percent_of_peak": 100 * gflop / comparison.seconds["laim"][0] / peak[dtype],
+        "repetitions": len(seconds["laim"]),
+    }
+    if "own" in seconds:
+        own = compare({"laim": seconds["own"], comparison.best: seconds[comparison.best]}, "laim")
+        row["own_speedup"], (row["own_speedup_lo"], row["own_speedup_hi"]) = own.speedup, own.speedup_interval
+    return row
+
+
+def _peak_gflops(dtype: torch.dtype) -> float:
+    a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
+    seconds = interleave({"matmul": lambda: a @ b}, budget_s=0.5)["matmul"]
+    return 2e-9 * PEAK_SIZE**3 / min(seconds)

@@ -1,0 +1,104 @@
+"""``laimbench bench``: kernels and training steps, laim against stock."""
+
+import importlib.util
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.errors import InputError
+
+
+def bench(
+    suite: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    ops: Annotated[str, typer.Option(help="Ops to take, comma separated; step: training steps. Default: all.")] = "",
+    dtypes: Annotated[str, typer.Option(help="fp32, bf16 or both, comma separated.")] = "fp32,bf16",
+    threads: Annotated[int, typer.Option(min=0, help="Of torch; 0: as it is.")] = 0,
+    compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Also time stock under torch.compile.")] = True,
+    own: Annotated[Path | None, typer.Option(help="A Python file of yours with functions named as ops: compared as `own`.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for the report.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Compare ops and whole training steps with stock eager and torch.compile, interleaved in one run."""
+    import torch
+
+    from laimbench.bench import bench as run_bench
+    from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    from laimbench.store import Store
+
+    if suite not in SUITES:
+        raise InputError(f"--suite is {suite!r}, expected one of {', '.join(SUITES)}")
+    only = _choices(ops, "--ops", (*OPS, "step"))
+    kinds = _choices(dtypes, "--dtypes", tuple(DTYPES))
+    functions = load_own(own, OPS) if own else {}
+    if threads:
+        torch.set_num_threads(threads)
+    console = console_for(json)
+    document = run_bench(suite, only=only or tuple(functions), dtypes=kinds, with_compile=compile, own=functions,
+                         report=lambda row: console.print(line(row)))  # fmt: skip
+    console.print(table_of(document))
+    losing = [row for row in document["rows"] if row["speedup"] < 1]
+    console.print(f"laim is slower than the best stock side in {len(losing)} of {len(document['rows'])} rows")
+    if store is not None:
+        with Store(store) as opened:
+            opened.save_document("bench", json_module.loads(json_module.dumps(document)))
+    emit_json(document, json)
+    wrong = [row for row in document["rows"] if row.get("own_right") is False]
+    if wrong:
+        raise InputError(f"{own}: {wrong[0]['op']} is wrong in {wrong[0]['dtype']}: error {wrong[0]['own_error']}")
+
+
+def line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['op']:21} {row['shape']:28} {row['dtype']} {row['direction']:16} "
+        f"x{row['speedup']:.2f} [{row['speedup_lo']:.2f}, {row['speedup_hi']:.2f}] against {row['best_stock']}"
+    )
+
+
+def table_of(document: dict[str, Any]) -> Table:
+    sides = list(dict.fromkeys(name for row in document["rows"] for name in row["seconds"]))
+    peaks = ", ".join(f"{dtype} {peak:.0f} GFLOP/s" for dtype, peak in document["peak_gflops"].items())
+    machine = document["machine"]
+    table = Table(
+        title=f"milliseconds (median); speed-up = best stock / laim. {machine['machine']}, {machine['isa']}, "
+        f"{machine['threads']} threads, torch {machine['torch']}; matmul peak here: {peaks}"
+    )
+    for column in ("op", "shape", "dtype", "direction", *sides, "speed-up", "95 %", "peak"):
+        table.add_column(column, justify="left" if column in ("op", "shape", "dtype", "direction") else "right", no_wrap=True)
+    for row in document["rows"]:
+        times = [f"{1e3 * row['seconds'][side][0]:.2f}" if side in row["seconds"] else "" for side in sides]
+        own = f" own x{row['own_speedup']:.2f}" if "own_speedup" in row else ""
+        slower = " slower" if row["speedup"] < 1 else ""
+        table.add_row(row["op"], row["shape"], row["dtype"], row["direction"], *times,
+                      f"x{row['speedup']:.2f}{slower}{own}", f"{row['speedup_lo']:.2f}-{row['speedup_hi']:.2f}",
+                      f"{row['percent_of_peak']:.0f} %", style="red" if row["speedup"] < 1 else None)  # fmt: skip
+    return table
+
+
+def load_own(path: Path, ops: tuple[str, ...]) -> dict[str, Any]:
+    """Run the user's own Python file, named on the command line, and take the functions named as ops."""
+    if not path.is_file():
+        raise InputError(f"--own {path}: no such file")
+    spec = importlib.util.spec_from_file_location("laimbench_own", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"--own {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"--own {path}: cannot be loaded ({type(error).__name__}: {error})") from error
+    found = {name: getattr(module, name) for name in ops if callable(getattr(module, name, None))}
+    if not found:
+        raise InputError(f"--own {path}: no function named as an op, expected one of {', '.join(ops)}")
+    return found
+
+
+def _choices(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    for part in chosen:
+        if part not in known:
+            raise InputError(f"{option} has {part!r}, expected some of {', '.join(known)}")
+    return chosen
