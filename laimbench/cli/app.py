@@ -16,7 +16,7 @@ from laimbench.errors import LaimbenchError
 
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
 # typer.Typer called `app` (a verb with sub-verbs). The order is the order of `laimbench --help`.
-VERBS = ("doctor", "bench", "train", "sweep", "runs", "fit")
+VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "report")
 
 
 def build_app() -> typer.Typer:
