@@ -30,7 +30,9 @@ def judge(case: Case, op: Callable[..., Any], stock: Callable[..., Any], dtype: 
     """Run op, stock and the float64 reference on one input and compare."""
     torch.manual_seed(0)
     inputs = case.make(dtype)
-    exact = list(results(case, getattr(reference, case.op), tuple(t.double() if t.is_floating_point() else t for t in inputs)))
+    exact = list(
+        results(case, getattr(reference, case.op), tuple(t.double() if t.is_floating_point() else t for t in inputs))
+    )
     tested, stocks = list(results(case, op, inputs)), list(results(case, stock, inputs))
     outputs = len(exact) - sum(t.is_floating_point() for t in inputs)
     worst, where = 0.0, "output 0"

@@ -50,7 +50,9 @@ def mlp(tokens: int, channels: int) -> Case:
 
 def linear(tokens: int, channels: int, outputs: int) -> Case:
     def make(dtype):
-        return tuple((torch.randn(shape) * 0.1).to(dtype) for shape in ((tokens, channels), (outputs, channels), (outputs,)))
+        return tuple(
+            (torch.randn(shape) * 0.1).to(dtype) for shape in ((tokens, channels), (outputs, channels), (outputs,))
+        )
 
     return Case("linear", f"T{tokens} C{channels} O{outputs}", 2e-9 * tokens * channels * outputs, make)
 
@@ -72,7 +74,9 @@ def linear_cross_entropy(tokens: int, channels: int, vocabulary: int) -> Case:
             torch.randint(0, vocabulary, (tokens,)),
         )
 
-    return Case("linear_cross_entropy", f"T{tokens} C{channels} V{vocabulary}", 2e-9 * tokens * channels * vocabulary, make)
+    return Case(
+        "linear_cross_entropy", f"T{tokens} C{channels} V{vocabulary}", 2e-9 * tokens * channels * vocabulary, make
+    )
 
 
 SUITES: dict[str, list[Case]] = {

@@ -70,7 +70,10 @@ def _kernel_row(case, dtype, direction, with_compile, own, budget_s, peak) -> di
     calls = {name: kernels.bound(case, op, inputs, direction) for name, op in sides.items()}
     row = _row("kernels", case.op, case.shape, dtype, direction, case.work(direction), calls, budget_s, peak)
     for name, verdict in verdicts.items():
-        row[f"{name}_right"], row[f"{name}_error"] = verdict.right, f"{verdict.worst:.3g} of the bound at {verdict.where}"
+        row[f"{name}_right"], row[f"{name}_error"] = (
+            verdict.right,
+            f"{verdict.worst:.3g} of the bound at {verdict.where}",
+        )
     return row
 
 

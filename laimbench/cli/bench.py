@@ -17,8 +17,12 @@ def bench(
     ops: Annotated[str, typer.Option(help="Ops to take, comma separated; step: training steps. Default: all.")] = "",
     dtypes: Annotated[str, typer.Option(help="fp32, bf16 or both, comma separated.")] = "fp32,bf16",
     threads: Annotated[int, typer.Option(min=0, help="Of torch; 0: as it is.")] = 0,
-    compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Also time stock under torch.compile.")] = True,
-    own: Annotated[Path | None, typer.Option(help="A Python file of yours with functions named as ops: compared as `own`.")] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Also time stock under torch.compile.")
+    ] = True,
+    own: Annotated[
+        Path | None, typer.Option(help="A Python file of yours with functions named as ops: compared as `own`.")
+    ] = None,
     store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for the report.")] = None,
     json: JsonOption = None,
 ) -> None:
@@ -67,7 +71,9 @@ def table_of(document: dict[str, Any]) -> Table:
         f"{machine['threads']} threads, torch {machine['torch']}; matmul peak here: {peaks}"
     )
     for column in ("op", "shape", "dtype", "direction", *sides, "speed-up", "95 %", "peak"):
-        table.add_column(column, justify="left" if column in ("op", "shape", "dtype", "direction") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("op", "shape", "dtype", "direction") else "right", no_wrap=True
+        )
     for row in document["rows"]:
         times = [f"{1e3 * row['seconds'][side][0]:.2f}" if side in row["seconds"] else "" for side in sides]
         own = f" own x{row['own_speedup']:.2f}" if "own_speedup" in row else ""

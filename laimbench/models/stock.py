@@ -47,9 +47,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     return F.linear(x, w, b)
 
 
-def mlp(
-    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu"
-) -> Tensor:
+def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu") -> Tensor:
     """Two ``F.linear`` and the activation."""
     if activation not in ACTIVATIONS:
         raise InputError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")

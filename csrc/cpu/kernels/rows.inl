@@ -54,9 +54,8 @@ void layer_norm(const LayerNormArgs<S>& args, const Parallel& parallel) {
       if (args.residual) {  // the sum is rounded to the storage type first: it is what the backward will see
         const S* residual = args.residual + i * columns;
         S* sum = args.sum + i * columns;
-        each_vector<V>(columns, [&](int64_t j, int64_t n) {
-          store(load<V>(x + j, n) + load<V>(residual + j, n), sum + j, n);
-        });
+        each_vector<V>(columns,
+                       [&](int64_t j, int64_t n) { store(load<V>(x + j, n) + load<V>(residual + j, n), sum + j, n); });
         x = sum;
       }
       V total = V::zero();
@@ -149,8 +148,7 @@ void cross_entropy(const CrossEntropyArgs<S>& args, const Parallel& parallel) {
       const int64_t target = args.target[i];
       if (target == args.ignore_index) {
         args.loss[i] = T(0);
-        if (args.scale)
-          each_vector<V>(args.columns, [&](int64_t j, int64_t n) { store(V::zero(), logits + j, n); });
+        if (args.scale) each_vector<V>(args.columns, [&](int64_t j, int64_t n) { store(V::zero(), logits + j, n); });
         continue;
       }
       const V lowest = V::all(T(-__builtin_inf()));
