@@ -73,6 +73,6 @@ def linear_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """``F.cross_entropy`` of ``F.linear``: all logits at once."""
-    logits = F.linear(x, weight, bias).flatten(0, -2)
-    loss = F.cross_entropy(logits.float(), target.flatten(), ignore_index=ignore_index, reduction=reduction)
+    logits = F.linear(x, weight, bias).reshape(-1, weight.shape[0])
+    loss = F.cross_entropy(logits.float(), target.reshape(-1), ignore_index=ignore_index, reduction=reduction)
     return loss.view(target.shape) if reduction == "none" else loss

@@ -91,6 +91,6 @@ def linear_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """Return what ``laimbench.ops.linear_cross_entropy`` returns, with the (tokens, V) logits in memory."""
-    logits = F.linear(x, weight, bias).flatten(0, -2)
+    logits = F.linear(x, weight, bias).reshape(-1, weight.shape[0])
     loss = F.cross_entropy(logits, target.reshape(-1).long(), ignore_index=ignore_index, reduction=reduction)
     return loss.view(target.shape) if reduction == "none" else loss
