@@ -1,0 +1,189 @@
+// Products with their epilogues, activations, column sums, layer norm and cross-entropy against plain loops in double.
+#include "tests/check.h"
+
+namespace laim::test {
+namespace {
+
+using Vector = std::vector<double>;
+
+double activation_value(Activation kind, double x) {
+  switch (kind) {
+    case Activation::relu: return x > 0 ? x : 0;
+    case Activation::gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::gelu_tanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::silu: return x / (1 + std::exp(-x));
+  }
+  return 0;
+}
+double activation_slope(Activation kind, double x) {
+  const double h = 1e-5;
+  if (kind == Activation::relu) return x > 0 ? 1 : 0;
+  return (activation_value(kind, x + h) - activation_value(kind, x - h)) / (2 * h);
+}
+
+// One product: operands row-major or transposed, each epilogue, against the triple loop.
+template <class T>
+void test_product(const Kernels<T>& kernels, int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b,
+                  Epilogue epilogue, Activation kind) {
+  const auto a = random_values<T>(m * k + 1, 1), b = random_values<T>(k * n + 1, 2), bias = random_values<T>(n + 1, 3);
+  auto out = random_values<T>(m * n, 4), pre = random_values<T>(m * n, 5), activated = pre;
+  const Vector before = widened(out), pre_before = widened(pre);
+  GemmArgs<T> args;
+  args.m = m, args.n = n, args.k = k;
+  args.a = transpose_a ? Matrix<const T>{a.data(), 1, m} : Matrix<const T>{a.data(), k, 1};
+  args.b = transpose_b ? Matrix<const T>{b.data(), 1, k} : Matrix<const T>{b.data(), n, 1};
+  args.out = {out.data(), n, 1};
+  args.epilogue = epilogue;
+  args.activation = kind;
+  args.bias = bias.data();
+  args.pre = {pre.data(), n, 1};
+  args.activated = {activated.data(), n, 1};
+  kernels.gemm(args, backwards);
+  Vector expected(m * n), expected_pre = pre_before, expected_activated(m * n);
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t l = 0; l < k; ++l) sum += double(*args.a.at(i, l)) * double(*args.b.at(l, j));
+      const int64_t at = i * n + j;
+      switch (epilogue) {
+        case Epilogue::store: expected[at] = sum; break;
+        case Epilogue::accumulate: expected[at] = before[at] + sum; break;
+        case Epilogue::bias: expected[at] = sum + bias[j]; break;
+        case Epilogue::bias_activation:
+          expected_pre[at] = sum + bias[j];
+          expected[at] = activation_value(kind, expected_pre[at]);
+          break;
+        case Epilogue::gradient:
+          expected[at] = sum * activation_slope(kind, pre_before[at]);
+          expected_activated[at] = activation_value(kind, pre_before[at]);
+          break;
+      }
+    }
+  const std::string what = std::string(type_name<T>()) + " product " + std::to_string(m) + "x" + std::to_string(n) +
+                           "x" + std::to_string(k) + " epilogue " + std::to_string(int(epilogue)) + " activation " +
+                           std::to_string(int(kind));
+  // the numerical derivative above is good to about 1e-9
+  const double allowed = std::max(tolerance<T>(), epilogue == Epilogue::gradient ? 1e-9 : 0.0);
+  check_close(out, expected, allowed, what);
+  if (epilogue == Epilogue::bias_activation) check_close(pre, expected_pre, allowed, what + " pre");
+  if (epilogue == Epilogue::gradient) check_close(activated, expected_activated, allowed, what + " activated");
+}
+
+template <class T>
+void test_products(const Kernels<T>& kernels) {
+  const int64_t shapes[][3] = {{1, 1, 1},    {3, 2, 5},    {12, 32, 64}, {13, 33, 65},   {5, 70, 0},
+                               {150, 40, 9}, {31, 9, 300}, {2, 800, 17}, {170, 790, 530}};
+  for (const auto& s : shapes)
+    for (bool ta : {false, true})
+      for (bool tb : {false, true}) {
+        if (s[0] * s[1] * s[2] > 1000000 && ta != tb) continue;  // the large one twice, not four times
+        test_product<T>(kernels, s[0], s[1], s[2], ta, tb, Epilogue::store, Activation::relu);
+        test_product<T>(kernels, s[0], s[1], s[2], ta, tb, Epilogue::accumulate, Activation::relu);
+      }
+  for (int kind = 0; kind < 4; ++kind)
+    for (Epilogue epilogue : {Epilogue::bias, Epilogue::bias_activation, Epilogue::gradient})
+      for (int64_t k : {0, 7, 300}) test_product<T>(kernels, 29, 45, k, false, true, epilogue, Activation(kind));
+}
+
+template <class S>
+void test_rows(const Kernels<S>& kernels, int64_t rows, int64_t columns) {
+  using T = Compute<S>;
+  const std::string what =
+      std::string(type_name<S>()) + " " + std::to_string(rows) + "x" + std::to_string(columns) + " ";
+  const auto x = random_values<S>(rows * columns, 11), r = random_values<S>(rows * columns, 12),
+             g = random_values<S>(rows * columns, 13), weight = random_values<S>(columns, 14);
+  const double n = double(columns);
+
+  std::vector<S> out(rows * columns), sum(rows * columns), dx(rows * columns), dweight(columns), dbias(columns);
+  std::vector<T> mean(rows), rstd(rows), total(columns);
+  kernels.layer_norm({rows, columns, x.data(), r.data(), weight.data(), nullptr, 1e-3, out.data(), sum.data(),
+                      mean.data(), rstd.data()},
+                     backwards);
+  kernels.layer_norm_backward({rows, columns, g.data(), r.data(), sum.data(), weight.data(), mean.data(), rstd.data(),
+                               dx.data(), dweight.data(), dbias.data()},
+                              backwards);
+  kernels.column_sum({rows, columns, {g.data(), columns, 1}, total.data(), false}, backwards);
+  Vector e_out(rows * columns), e_dx(rows * columns), e_dweight(columns), e_dbias(columns);
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t row = i * columns;
+    double m = 0, v = 0, mean_g = 0, mean_gx = 0;
+    for (int64_t j = 0; j < columns; ++j) m += value(sum[row + j]) / n;
+    for (int64_t j = 0; j < columns; ++j) v += (value(sum[row + j]) - m) * (value(sum[row + j]) - m) / n;
+    const double scale = 1 / std::sqrt(v + 1e-3);
+    for (int64_t j = 0; j < columns; ++j) {
+      const double normed = (value(sum[row + j]) - m) * scale, gw = value(g[row + j]) * value(weight[j]);
+      e_out[row + j] = normed * value(weight[j]);
+      e_dweight[j] += value(g[row + j]) * normed;
+      e_dbias[j] += value(g[row + j]);
+      mean_g += gw / n, mean_gx += gw * normed / n;
+    }
+    for (int64_t j = 0; j < columns; ++j) {
+      const double normed = (value(sum[row + j]) - m) * scale;
+      e_dx[row + j] = (value(g[row + j]) * value(weight[j]) - mean_g - normed * mean_gx) * scale + value(r[row + j]);
+    }
+  }
+  // one column: nothing but rounding is left of the gradient, times rstd
+  const double factor = columns == 1 ? 100 : 2;
+  check_close(out, e_out, factor * tolerance<S>(), what + "layer norm");
+  check_close(dx, e_dx, factor * tolerance<S>(), what + "layer norm dx");
+  if (columns > 1) check_close(dweight, e_dweight, factor * tolerance<S>(), what + "layer norm dweight");
+  check_close(dbias, e_dbias, factor * tolerance<S>(), what + "layer norm dbias");
+  check_close(total, e_dbias, factor * tolerance<T>(), what + "column sum");
+
+  auto logits = random_values<S>(rows * columns, 15, 4.0);
+  const Vector before = widened(logits);
+  std::vector<int64_t> target(rows);
+  std::vector<T> scale(rows), loss(rows);
+  for (int64_t i = 0; i < rows; ++i)
+    target[i] = i % 3 == 1 ? -100 : (7 * i) % columns, scale[i] = T(0.5 + double(i % 4));
+  kernels.cross_entropy({rows, columns, logits.data(), target.data(), -100, scale.data(), loss.data()}, backwards);
+  Vector e_loss(rows), e_gradient(rows * columns);
+  for (int64_t i = 0; i < rows; ++i) {
+    if (target[i] < 0) continue;
+    double top = -1e300, z = 0;
+    for (int64_t j = 0; j < columns; ++j) top = std::max(top, before[i * columns + j]);
+    for (int64_t j = 0; j < columns; ++j) z += std::exp(before[i * columns + j] - top);
+    e_loss[i] = top + std::log(z) - before[i * columns + target[i]];
+    for (int64_t j = 0; j < columns; ++j)
+      e_gradient[i * columns + j] = (std::exp(before[i * columns + j] - top) / z - (j == target[i])) * double(scale[i]);
+  }
+  check_close(loss, e_loss, tolerance<T>(), what + "cross-entropy");
+  check_close(logits, e_gradient, tolerance<S>(), what + "cross-entropy gradient");
+}
+
+template <class S>
+void test_activations(const Kernels<S>& kernels) {
+  std::vector<S> x;
+  for (double at = -30; at < 30; at += 0.037) x.push_back(stored<S>(at));
+  for (int kind = 0; kind < 4; ++kind) {
+    std::vector<S> activated(x.size()), out(x.size()), ones(x.size(), stored<S>(1));
+    kernels.activation({int64_t(x.size()), Activation(kind), x.data(), ones.data(), activated.data(), out.data()},
+                       backwards);
+    double worst = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double at = value(x[i]), expected = activation_value(Activation(kind), at);
+      const double slope_off = std::fabs(value(out[i]) - activation_slope(Activation(kind), at));
+      worst = std::max(worst, std::fabs(value(activated[i]) - expected) / std::max(1.0, std::fabs(expected)));
+      worst = std::max(worst, at == 0 ? 0 : slope_off);
+    }
+    check(worst <= std::max(1e-8, 2 * tolerance<S>()),
+          std::string(type_name<S>()) + " activation " + std::to_string(kind) + " off by " + std::to_string(worst));
+  }
+}
+
+}  // namespace
+
+void test_rows_and_products(const KernelTable& table) {
+  test_products(table.f64);
+  test_products(table.f32);
+  const auto of_type = [](const auto& kernels) {
+    for (int64_t rows : {1, 5, 70})
+      for (int64_t columns : {1, 2, 15, 16, 33, 300}) test_rows(kernels, rows, columns);
+    test_activations(kernels);
+  };
+  of_type(table.f64);
+  of_type(table.f32);
+  of_type(table.bf);
+}
+
+}  // namespace laim::test
