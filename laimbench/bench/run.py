@@ -31,7 +31,8 @@ def bench(
         suite: "quick" or "full".
         only: ops to take ("step" for training steps), all when empty.
         with_compile: also time stock under torch.compile.
-        own: a user's op functions by name; each is checked for correctness first and timed as the side "own".
+        own: a user's op functions by name; each is checked for correctness first and, where right, timed as the
+            side "own"; where wrong the row says so in ``own_right`` and ``own_error``.
         budget_s: seconds of repetitions per row.
 
     Each row: seconds per side as [median, low, high], the best stock side, ``speedup`` = best stock / laim (> 1: laim is
@@ -63,14 +64,15 @@ def _kernel_row(case, dtype, direction, with_compile, own, budget_s, peak) -> di
     if with_compile:
         torch._dynamo.reset()
         sides["compile"] = torch.compile(stock_op, dynamic=False)
-    verdicts = {}
+    verdict = None
     if case.op in own:
-        sides["own"] = own[case.op]
-        verdicts["own"] = judge(case, own[case.op], stock_op, kind)
+        verdict = judge(case, own[case.op], stock_op, kind, direction)
+        if verdict.right:  # the speed of a wrong kernel is no result
+            sides["own"] = own[case.op]
     calls = {name: kernels.bound(case, op, inputs, direction) for name, op in sides.items()}
     row = _row("kernels", case.op, case.shape, dtype, direction, case.work(direction), calls, budget_s, peak)
-    for name, verdict in verdicts.items():
-        row[f"{name}_right"], row[f"{name}_error"] = verdict.right, f"{verdict.worst:.3g} of the bound at {verdict.where}"
+    if verdict:
+        row["own_right"], row["own_error"] = verdict.right, verdict.detail
     return row
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
-from laimbench.errors import InputError
+from laimbench.errors import InputError, RunError
 
 
 def bench(
@@ -17,16 +17,23 @@ def bench(
     ops: Annotated[str, typer.Option(help="Ops to take, comma separated; step: training steps. Default: all.")] = "",
     dtypes: Annotated[str, typer.Option(help="fp32, bf16 or both, comma separated.")] = "fp32,bf16",
     threads: Annotated[int, typer.Option(min=0, help="Of torch; 0: as it is.")] = 0,
-    compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Also time stock under torch.compile.")] = True,
-    own: Annotated[Path | None, typer.Option(help="A Python file of yours with functions named as ops: compared as `own`.")] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Also time stock under torch.compile.")
+    ] = True,
+    own: Annotated[
+        Path | None, typer.Option(help="A Python file of yours with functions named as ops: compared as `own`.")
+    ] = None,
     store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for the report.")] = None,
     json: JsonOption = None,
 ) -> None:
     """Compare ops and whole training steps with stock eager and torch.compile, interleaved in one run."""
     import torch
 
-    from laimbench.bench import bench as run_bench
-    from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    try:
+        from laimbench.bench import bench as run_bench
+        from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    except ImportError as error:
+        raise RunError(str(error)) from error
     from laimbench.store import Store
 
     if suite not in SUITES:
@@ -48,14 +55,20 @@ def bench(
     emit_json(document, json)
     wrong = [row for row in document["rows"] if row.get("own_right") is False]
     if wrong:
-        raise InputError(f"{own}: {wrong[0]['op']} is wrong in {wrong[0]['dtype']}: error {wrong[0]['own_error']}")
+        first = wrong[0]
+        where = f"{first['op']} on {first['shape']} {first['dtype']} {first['direction']}"
+        raise InputError(f"--own {own}: wrong in {len(wrong)} rows, first {where}: {first['own_error']}")
 
 
 def line(row: dict[str, Any]) -> str:
-    return (
+    """One finished row as a line of progress."""
+    text = (
         f"{row['op']:21} {row['shape']:28} {row['dtype']} {row['direction']:16} "
         f"x{row['speedup']:.2f} [{row['speedup_lo']:.2f}, {row['speedup_hi']:.2f}] against {row['best_stock']}"
     )
+    if "own_right" in row:
+        text += f"; own x{row['own_speedup']:.2f}" if row["own_right"] else f"; own WRONG, {row['own_error']}"
+    return text
 
 
 def table_of(document: dict[str, Any]) -> Table:
@@ -67,10 +80,18 @@ def table_of(document: dict[str, Any]) -> Table:
         f"{machine['threads']} threads, torch {machine['torch']}; matmul peak here: {peaks}"
     )
     for column in ("op", "shape", "dtype", "direction", *sides, "speed-up", "95 %", "peak"):
-        table.add_column(column, justify="left" if column in ("op", "shape", "dtype", "direction") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("op", "shape", "dtype", "direction") else "right", no_wrap=True
+        )
     for row in document["rows"]:
         times = [f"{1e3 * row['seconds'][side][0]:.2f}" if side in row["seconds"] else "" for side in sides]
-        own = f" own x{row['own_speedup']:.2f}" if "own_speedup" in row else ""
+        own = (
+            f" own x{row['own_speedup']:.2f}"
+            if "own_speedup" in row
+            else " own WRONG"
+            if row.get("own_right") is False
+            else ""
+        )
         slower = " slower" if row["speedup"] < 1 else ""
         table.add_row(row["op"], row["shape"], row["dtype"], row["direction"], *times,
                       f"x{row['speedup']:.2f}{slower}{own}", f"{row['speedup_lo']:.2f}-{row['speedup_hi']:.2f}",
