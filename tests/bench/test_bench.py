@@ -94,3 +94,13 @@ def test_wrong_options_are_one_line(capsys):
 def test_attention_work_counts_half_of_the_square_when_causal():
     full, causal = (kernels.attention(2, 3, 64, 8, causal=c).gflop for c in (False, True))
     assert full == pytest.approx(4e-9 * 2 * 3 * 64 * 64 * 8) and causal / full == pytest.approx(65 / 128)
+
+
+def test_a_row_timed_on_a_busy_machine_is_marked(tiny, monkeypatch, capsys):
+    monkeypatch.setattr("laimbench.bench.run.other_cores", lambda before, after: 0.8)
+    assert main([*tiny, "--ops", "mlp"]) == 0
+    text = capsys.readouterr().out
+    assert "busy: others used 0.8 cores" in text and "2 of 2 rows, marked busy" in text
+    monkeypatch.setattr("laimbench.bench.run.other_cores", lambda before, after: None)
+    assert main([*tiny, "--ops", "mlp"]) == 0
+    assert "busy" not in capsys.readouterr().out
