@@ -3,6 +3,8 @@
 One thread: with more, a busy core changes an op's time in steps of the scheduler's time slice.
 """
 
+from typing import ClassVar
+
 import torch
 
 from laimbench import ops
@@ -14,7 +16,7 @@ DIRECTIONS = ["forward", "forward+backward"]
 class _Op:
     """A subclass names its shapes and makes the tensors; those of floating type get gradients."""
 
-    shapes: dict[str, tuple[int, ...]]
+    shapes: ClassVar[dict[str, tuple[int, ...]]]
     param_names = ("shape", "dtype", "direction")
     timeout = 120
     warmup_time = 0.2
@@ -40,7 +42,11 @@ class _Op:
 
 
 class Attention(_Op):
-    shapes = {"B4 H4 S128 D32": (4, 4, 128, 32), "B4 H4 S256 D64": (4, 4, 256, 64), "B1 H4 S1024 D64": (1, 4, 1024, 64)}
+    shapes: ClassVar = {
+        "B4 H4 S128 D32": (4, 4, 128, 32),
+        "B4 H4 S256 D64": (4, 4, 256, 64),
+        "B1 H4 S1024 D64": (1, 4, 1024, 64),
+    }
 
     def make(self, batch, heads, seqlen, channels):
         return [part.transpose(1, 2) for part in torch.randn(batch, seqlen, 3, heads, channels).unbind(2)]
@@ -50,7 +56,7 @@ class Attention(_Op):
 
 
 class MLP(_Op):
-    shapes = {"T2048 C128": (2048, 128), "T1024 C256": (1024, 256)}
+    shapes: ClassVar = {"T2048 C128": (2048, 128), "T1024 C256": (1024, 256)}
 
     def make(self, tokens, channels):
         sizes = ((tokens, channels), (4 * channels, channels), (4 * channels,), (channels, 4 * channels), (channels,))
@@ -61,7 +67,7 @@ class MLP(_Op):
 
 
 class Linear(_Op):
-    shapes = {"T2048 C256 O768": (2048, 256, 768), "T512 C768 O768": (512, 768, 768)}
+    shapes: ClassVar = {"T2048 C256 O768": (2048, 256, 768), "T512 C768 O768": (512, 768, 768)}
 
     def make(self, tokens, channels, outputs):
         return [0.1 * torch.randn(size) for size in ((tokens, channels), (outputs, channels), (outputs,))]
@@ -71,7 +77,7 @@ class Linear(_Op):
 
 
 class LayerNorm(_Op):
-    shapes = {"T4096 C256": (4096, 256), "T2048 C768": (2048, 768)}
+    shapes: ClassVar = {"T4096 C256": (4096, 256), "T2048 C768": (2048, 768)}
 
     def make(self, tokens, channels):
         return [torch.randn(size) for size in ((tokens, channels), (channels,), (channels,))]
@@ -81,7 +87,7 @@ class LayerNorm(_Op):
 
 
 class LinearCrossEntropy(_Op):
-    shapes = {"T2048 C128 V1024": (2048, 128, 1024), "T1024 C256 V8192": (1024, 256, 8192)}
+    shapes: ClassVar = {"T2048 C128 V1024": (2048, 128, 1024), "T1024 C256 V8192": (1024, 256, 8192)}
 
     def make(self, tokens, channels, vocabulary):
         weight = 0.1 * torch.randn(vocabulary, channels)

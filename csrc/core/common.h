@@ -57,9 +57,7 @@ template <class S>
 struct Matrix {
   S* data;
   int64_t row_stride, column_stride;
-  LAIM_INLINE S* at(int64_t row, int64_t column) const {
-    return data + row * row_stride + column * column_stride;
-  }
+  LAIM_INLINE S* at(int64_t row, int64_t column) const { return data + row * row_stride + column * column_stride; }
 };
 
 }  // namespace laim

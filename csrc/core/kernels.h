@@ -25,9 +25,9 @@ struct GemmArgs {
   Matrix<S> out;         // (m, n), column_stride 1
   Epilogue epilogue = Epilogue::store;
   Activation activation = Activation::relu;
-  const S* bias = nullptr;       // (n) or null
-  Matrix<S> pre = {};            // (m, n), column_stride 1
-  Matrix<S> activated = {};      // (m, n), column_stride 1
+  const S* bias = nullptr;   // (n) or null
+  Matrix<S> pre = {};        // (m, n), column_stride 1
+  Matrix<S> activated = {};  // (m, n), column_stride 1
 };
 
 // Elementwise: the activation on its own, for storage types whose GEMM is stock's.
@@ -93,9 +93,7 @@ template <class S>
 struct View4 {
   S* data;
   int64_t batch, head, row, channel;
-  LAIM_INLINE Matrix<S> matrix(int64_t b, int64_t h) const {
-    return {data + b * batch + h * head, row, channel};
-  }
+  LAIM_INLINE Matrix<S> matrix(int64_t b, int64_t h) const { return {data + b * batch + h * head, row, channel}; }
 };
 
 template <class S>

@@ -29,8 +29,9 @@ AttentionArgs<S> arguments(const Tensor& q, const Tensor& k, const Tensor& v, bo
           "laimbench::attention: shapes of q, k and v do not fit");
   require(!key_lengths || (key_lengths->numel() == batch && key_lengths->scalar_type() == ScalarType::Long),
           "laimbench::attention: key_lengths must be (batch) int64");
-  return {batch, heads, key_heads, q.size(2), keys, channels, read4<S>(q), read4<S>(k), read4<S>(v),
-          data_of<int64_t>(key_lengths), window, causal, scale, view4<S>(out), out_of<Compute<S>>(lse)};
+  return {batch,    heads,       key_heads,   q.size(2),     keys,
+          channels, read4<S>(q), read4<S>(k), read4<S>(v),   data_of<int64_t>(key_lengths),
+          window,   causal,      scale,       view4<S>(out), out_of<Compute<S>>(lse)};
 }
 
 }  // namespace

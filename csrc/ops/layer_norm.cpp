@@ -29,7 +29,8 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(Tensor gradient, Optional
     using S = decltype(storage);
     const int64_t rows = rows_of(sum), columns = sum.size(sum.dim() - 1);
     const Tensor gradient_x = empty_of<S>(shape_of(sum));
-    const Tensor gradient_weight = empty_of<S>({weight ? columns : 0}), gradient_bias = empty_of<S>({need_b ? columns : 0});
+    const Tensor gradient_weight = empty_of<S>({weight ? columns : 0}),
+                 gradient_bias = empty_of<S>({need_b ? columns : 0});
     kernels<S>().layer_norm_backward(
         {rows, columns, data_of<S>(gradient), data_of<S>(gradient_sum), data_of<S>(sum), data_of<S>(weight),
          data_of<Compute<S>>(mean), data_of<Compute<S>>(rstd), out_of<S>(gradient_x),

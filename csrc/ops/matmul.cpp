@@ -46,12 +46,9 @@ void run(const GemmArgs<S>& args) {
 template <class S>
 void run_activation(const Tensor& pre, const Tensor* gradient, Activation activation, const Tensor& activated,
                     const Tensor* out) {
-  const ActivationArgs<S> args = {pre.numel(),
-                                  activation,
-                                  data_of<S>(pre),
-                                  gradient ? data_of<S>(*gradient) : nullptr,
-                                  out_of<S>(activated),
-                                  out ? out_of<S>(*out) : nullptr};
+  const ActivationArgs<S> args = {pre.numel(),          activation,
+                                  data_of<S>(pre),      gradient ? data_of<S>(*gradient) : nullptr,
+                                  out_of<S>(activated), out ? out_of<S>(*out) : nullptr};
   kernels<S>().activation(args, torch_threads());
 }
 

@@ -34,8 +34,7 @@ std::tuple<Tensor, Tensor> mlp(Tensor x, Tensor w1, OptionalTensor b1, Tensor w2
   x = packed(x), w1 = packed(w1), b1 = packed(b1), w2 = packed(w2), b2 = packed(b2);
   require(w1.dim() == 2 && w2.dim() == 2 && x.size(x.dim() - 1) == w1.size(1) && w1.size(0) == w2.size(1),
           "laimbench::mlp: shapes of x, w1 and w2 do not fit");
-  const Activated hidden =
-      matmul_activation(rows_operand(x), rows_operand(w1).t(), b1, checked(activation), keep_pre);
+  const Activated hidden = matmul_activation(rows_operand(x), rows_operand(w1).t(), b1, checked(activation), keep_pre);
   const Tensor out = matmul(rows_operand(hidden.value), rows_operand(w2).t(), b2);
   return {shaped(out, with_last(shape_of(x), w2.size(0))), hidden.pre};
 }

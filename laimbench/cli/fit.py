@@ -16,7 +16,9 @@ def fit(
     source: Annotated[Path, typer.Argument(help="A store, or a table: CSV, JSON lines, Parquet.")],
     form: Annotated[str, typer.Option(help="chinchilla: L(N, D); power: L(C).")] = "chinchilla",
     columns: Annotated[str, typer.Option(help="Our names = the table's, for example params=N,tokens=D,loss=val.")] = "",
-    where: Annotated[str, typer.Option(help="Rows to use: column=value,...; of a store for example backend=laim.")] = "",
+    where: Annotated[
+        str, typer.Option(help="Rows to use: column=value,...; of a store for example backend=laim.")
+    ] = "",
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for the intervals.")] = 400,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     json: JsonOption = None,

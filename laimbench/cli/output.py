@@ -14,7 +14,9 @@ PLAIN_WIDTH = 160  # columns where there is no terminal to ask
 
 JsonOption = Annotated[
     str | None,
-    typer.Option("--json", metavar="PATH|-", help="Also write the result as JSON to PATH, or to standard output with '-'."),
+    typer.Option(
+        "--json", metavar="PATH|-", help="Also write the result as JSON to PATH, or to standard output with '-'."
+    ),
 ]
 
 

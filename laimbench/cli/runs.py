@@ -25,8 +25,22 @@ def list_runs(store: StoreArgument = Path("runs.sqlite"), json: JsonOption = Non
     with Store(store, must_exist=True) as opened:
         runs = opened.runs()
     table = Table(title=f"{len(runs)} runs in {store}")
-    for column in ("id", "sweep", "size", "backend", "dtype", "seed", "tokens", "FLOPs", "val loss", "seconds", "status"):
-        table.add_column(column, justify="left" if column in ("sweep", "size", "backend", "dtype", "status") else "right")
+    for column in (
+        "id",
+        "sweep",
+        "size",
+        "backend",
+        "dtype",
+        "seed",
+        "tokens",
+        "FLOPs",
+        "val loss",
+        "seconds",
+        "status",
+    ):
+        table.add_column(
+            column, justify="left" if column in ("sweep", "size", "backend", "dtype", "status") else "right"
+        )
     for run in runs:
         table.add_row(str(run.id), run.sweep, run.size, run.backend, run.dtype, str(run.seed), f"{run.tokens:,}",
                       f"{run.flops:.3g}", number(run.final_val_loss, ".4f"), number(run.train_s, ".1f"),

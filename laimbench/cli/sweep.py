@@ -13,7 +13,9 @@ from laimbench.cli.output import JsonOption, console_for, emit_json
 def sweep(
     ladder: Annotated[Path, typer.Argument(help="A ladder in TOML; see configs/.")],
     store: Annotated[Path, typer.Option(help="The store to write to.")] = Path("runs.sqlite"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print models, FLOPs and expected minutes; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print models, FLOPs and expected minutes; train nothing.")
+    ] = False,
     measure: Annotated[bool, typer.Option(help="With --dry-run: time a few steps of each model.")] = True,
     json: JsonOption = None,
 ) -> None:
@@ -45,7 +47,9 @@ def run_ladder(console: Console, ladder, store: Path):
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
         with SweepProgress(console, total) as progress:
             outcome = sweep(ladder, opened, listener=progress)
-    console.print(f"{outcome.trained} runs trained, {outcome.skipped} done before, {len(outcome.failures)} failed: {store}")
+    console.print(
+        f"{outcome.trained} runs trained, {outcome.skipped} done before, {len(outcome.failures)} failed: {store}"
+    )
     return outcome
 
 

@@ -17,7 +17,7 @@ def train(
     dtype: Annotated[str, typer.Option(help="fp32, or bf16 (autocast).")] = "fp32",
     tokens: Annotated[int, typer.Option(help="Training tokens; samples for an mlp.")] = 200_000,
     seqlen: Annotated[int, typer.Option(help="Tokens per sequence.")] = 128,
-    batch_size: Annotated[int, typer.Option(help="Sequences or samples per step.")] = 16,
+    batch_size: Annotated[int, typer.Option(help="Sequences or samples per step.")] = 8,
     vocab_size: Annotated[int, typer.Option(help="Of the tokenizer trained on the data.")] = 1024,
     lr: Annotated[float, typer.Option(help="Peak learning rate; 0: by rule from the width.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of weights and data order.")] = 0,

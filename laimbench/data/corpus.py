@@ -51,7 +51,9 @@ def load_corpus(source: str) -> Corpus:
     kind, _, name = source.partition(":")
     if source == "builtin:python":
         root = Path(sysconfig.get_paths()["stdlib"])
-        paths = [p for p in root.rglob("*.py") if not any(part in NOT_THE_LIBRARY for part in p.relative_to(root).parts)]
+        paths = [
+            p for p in root.rglob("*.py") if not any(part in NOT_THE_LIBRARY for part in p.relative_to(root).parts)
+        ]
         return _by_file(source, root, paths)
     if kind == "dir" and name:
         root = Path(name)

@@ -2,14 +2,14 @@
 
 from laimbench.ladder.config import Ladder, make_ladder
 
-# About four minutes on two cores; smoke: seconds.
+# About three minutes on two cores; smoke: seconds.
 GPT_SIZES = [
     {"width": 32, "depth": 2, "tokens": [131_072, 262_144]},
-    {"width": 64, "depth": 2, "tokens": [163_840, 327_680]},
-    {"width": 96, "depth": 3, "tokens": [196_608, 393_216]},
-    {"width": 128, "depth": 4, "tokens": [262_144, 524_288]},
+    {"width": 48, "depth": 2, "tokens": [163_840, 327_680]},
+    {"width": 64, "depth": 3, "tokens": [196_608, 393_216]},
+    {"width": 96, "depth": 4, "tokens": [262_144, 524_288]},
 ]
-BF16_SIZES = [{"width": 64, "depth": 2, "tokens": [163_840]}, {"width": 128, "depth": 4, "tokens": [131_072]}]
+BF16_SIZES = [{"width": 32, "depth": 2, "tokens": [131_072]}, {"width": 96, "depth": 4, "tokens": [131_072]}]
 MLP_SIZES = [{"width": width, "tokens": [28_760]} for width in (8, 32, 128, 512)]
 SMOKE_SIZES = [{"width": 32, "depth": 1, "tokens": [4_096, 8_192]}, {"width": 64, "depth": 1, "tokens": [4_096, 8_192]}]
 
@@ -26,7 +26,7 @@ def demo_ladders(smoke: bool) -> list[Ladder]:
             {"name": "demo-mlp", "sizes": sizes, **mlp},
         ]
     else:
-        train = {"seqlen": 128, "batch_size": 16, "evals": 6}
+        train = {"seqlen": 128, "batch_size": 8, "evals": 6}
         specifications = [
             {"name": "demo-gpt", "dtype": "fp32", "sizes": GPT_SIZES, "train": train, **gpt},
             {"name": "demo-gpt-bf16", "dtype": "bf16", "sizes": BF16_SIZES, "train": train, **gpt},

@@ -10,7 +10,9 @@ from laimbench.train import RunConfig
 
 TOP_KEYS = ("name", "family", "data", "backends", "seeds", "dtype", "tokens", "sizes", "train")
 SIZE_KEYS = ("width", "depth", "heads", "tokens", "batch_size", "lr")
-TRAIN_KEYS = tuple(f.name for f in fields(RunConfig) if f.name not in ("family", "backend", "seed", "width", "depth", "tokens"))
+TRAIN_KEYS = tuple(
+    f.name for f in fields(RunConfig) if f.name not in ("family", "backend", "seed", "width", "depth", "tokens")
+)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def fit_form(
     if len(log_x) != len(log_loss):
         raise InputError(f"{form.variables[0]} has {len(log_x)} rows and loss has {len(log_loss)}, expected as many")
     if len(log_loss) < form.size:
-        raise InputError(f"{len(log_loss)} rows, expected at least {form.size}: {form.equation} has {form.size} parameters")
+        raise InputError(
+            f"{len(log_loss)} rows, expected at least {form.size}: {form.equation} has {form.size} parameters"
+        )
     ones = np.ones(len(log_loss))
     thetas, values = solve_batch(form, form.starts(log_x, log_loss), log_x, log_loss, ones, delta)
     theta, value = polish(form, thetas[values.argmin()], log_x, log_loss, ones, delta)
@@ -137,7 +139,9 @@ def _warnings(form: Form, theta, intervals, log_x, log_loss) -> list[str]:
         found.append(f"{len(log_loss)} rows for {form.size} parameters: intervals are rough")
     for k, name in enumerate(form.variables):
         if len(np.unique(log_x[:, k])) < 3:
-            found.append(f"{name} takes {len(np.unique(log_x[:, k]))} values only: its coefficient and exponent are not identified")
+            found.append(
+                f"{name} takes {len(np.unique(log_x[:, k]))} values only: its coefficient and exponent are not identified"
+            )
     if np.ptp(log_loss) < 1e-6:
         found.append("all losses are equal: nothing but their level is identified")
     offset_share = np.exp(theta[0] - log_loss.min())

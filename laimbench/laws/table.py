@@ -28,7 +28,9 @@ class Table:
         """Return params, tokens, flops and loss as far as they are there; the third of the first three by C = 6 N D."""
         known = {name: self.columns[name] for name in ("params", "tokens", "flops", "loss") if name in self.columns}
         if "loss" not in known:
-            raise InputError(f"{self.path}: no column loss, has {', '.join(self.columns)}; name it by --columns loss=NAME")
+            raise InputError(
+                f"{self.path}: no column loss, has {', '.join(self.columns)}; name it by --columns loss=NAME"
+            )
         if {"params", "flops"} <= known.keys() and "tokens" not in known:
             known["tokens"] = known["flops"] / (FLOPS_PER_PARAMETER_AND_TOKEN * known["params"])
         if {"params", "tokens"} <= known.keys() and "flops" not in known:

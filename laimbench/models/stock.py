@@ -47,9 +47,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     return F.linear(x, w, b)
 
 
-def mlp(
-    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu"
-) -> Tensor:
+def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu") -> Tensor:
     """Two ``F.linear`` and the activation."""
     if activation not in ACTIVATIONS:
         raise InputError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
@@ -75,6 +73,6 @@ def linear_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """``F.cross_entropy`` of ``F.linear``: all logits at once."""
-    logits = F.linear(x, weight, bias).flatten(0, -2)
-    loss = F.cross_entropy(logits.float(), target.flatten(), ignore_index=ignore_index, reduction=reduction)
+    logits = F.linear(x, weight, bias).reshape(-1, weight.shape[0])
+    loss = F.cross_entropy(logits.float(), target.reshape(-1), ignore_index=ignore_index, reduction=reduction)
     return loss.view(target.shape) if reduction == "none" else loss

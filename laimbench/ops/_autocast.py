@@ -10,6 +10,8 @@ def cast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
         return tensors
     dtype = torch.get_autocast_dtype("cpu")
     return tuple(
-        value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64 else value
+        value.to(dtype)
+        if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64
+        else value
         for value in tensors
     )

@@ -51,7 +51,9 @@ def attention(
     _checks.shape("v", v, (batch, key_heads, keys, channels), "(B, Hkv, Skv, D) as k has")
     if heads != key_heads and (key_heads == 0 or heads % key_heads != 0):
         raise ValueError(f"q has {heads} heads and k has {key_heads}, expected a multiple of k's")
-    factor = channels**-0.5 if scale is None and channels > 0 else _checks.number("scale", 1.0 if scale is None else scale)
+    factor = (
+        channels**-0.5 if scale is None and channels > 0 else _checks.number("scale", 1.0 if scale is None else scale)
+    )
     if key_lengths is not None:
         _checks.tensor("key_lengths", key_lengths)
         if key_lengths.dtype not in (torch.int64, torch.int32):

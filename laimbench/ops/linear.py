@@ -42,8 +42,10 @@ def _(x, w, b):
 
 @torch.library.register_fake("laimbench::linear_backward")
 def _(gradient, x, w, need_x, need_b):
-    return x.new_empty(x.shape if need_x else 0), torch.empty_like(w, memory_format=torch.contiguous_format), x.new_empty(
-        w.shape[0] if need_b else 0
+    return (
+        x.new_empty(x.shape if need_x else 0),
+        torch.empty_like(w, memory_format=torch.contiguous_format),
+        x.new_empty(w.shape[0] if need_b else 0),
     )
 
 

@@ -10,9 +10,7 @@ _ops = torch.ops.laimbench
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu")  # in the order of enum Activation in csrc/core/kernels.h
 
 
-def mlp(
-    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu"
-) -> Tensor:
+def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu") -> Tensor:
     """Return act(x w1ᵀ + b1) w2ᵀ + b2, shape (..., O).
 
     Args:
@@ -77,7 +75,15 @@ def _backward(ctx, gradient, _gradient_pre):
     x, w1, w2, pre = ctx.saved_tensors
     need_x = ctx.needs_input_grad[0]
     dx, dw1, db1, dw2, db2 = _ops.mlp_backward(gradient, x, w1, w2, pre, ctx.activation, need_x, *ctx.has_bias)
-    return dx if need_x else None, dw1, db1 if ctx.has_bias[0] else None, dw2, db2 if ctx.has_bias[1] else None, None, None
+    return (
+        dx if need_x else None,
+        dw1,
+        db1 if ctx.has_bias[0] else None,
+        dw2,
+        db2 if ctx.has_bias[1] else None,
+        None,
+        None,
+    )
 
 
 torch.library.register_autograd("laimbench::mlp", _backward, setup_context=_setup_context)

@@ -20,7 +20,11 @@ def attention(
     heads, keys = k.shape[-3], k.shape[-2]
     if heads:
         k, v = (value.repeat_interleave(q.shape[1] // heads, dim=1) for value in (k, v))
-    scores = q @ k.transpose(-1, -2) * (channels**-0.5 if scale is None and channels else scale if scale is not None else 1.0)
+    scores = (
+        q
+        @ k.transpose(-1, -2)
+        * (channels**-0.5 if scale is None and channels else scale if scale is not None else 1.0)
+    )
     seen = visible(queries, keys, q.shape[0], causal=causal, key_lengths=key_lengths, window=window).to(q.device)
     scores = scores.masked_fill(~seen, -torch.inf)
     some = seen.any(-1, keepdim=True)
@@ -63,9 +67,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     return F.linear(x, w, b)
 
 
-def mlp(
-    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu"
-) -> Tensor:
+def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu") -> Tensor:
     """Return what ``laimbench.ops.mlp`` returns."""
     return F.linear(_ACTIVATIONS[activation](F.linear(x, w1, b1)), w2, b2)
 
@@ -89,6 +91,6 @@ def linear_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """Return what ``laimbench.ops.linear_cross_entropy`` returns, with the (tokens, V) logits in memory."""
-    logits = F.linear(x, weight, bias).flatten(0, -2)
+    logits = F.linear(x, weight, bias).reshape(-1, weight.shape[0])
     loss = F.cross_entropy(logits, target.reshape(-1).long(), ignore_index=ignore_index, reduction=reduction)
     return loss.view(target.shape) if reduction == "none" else loss

@@ -73,8 +73,7 @@ class Answer:
             return f"{self.family} {self.dtype}: no answer: {'; '.join(self.notes)}"
         machine = self.pairs[0].ours.machine
         where = f"On this machine ({machine['machine']}, {machine['isa']}, {machine['threads']} threads)"
-        speed, direction = self.speed.value, "as fast as"
-        text = f"{where} laim trains {self.family} models in {self.dtype} ×{speed:.2f} {direction} stock PyTorch"
+        text = f"{where} laim trains {self.family} models in {self.dtype} {self.speed.value:.2f} times as fast as stock PyTorch"
         if self.speed.interval:
             text += f" (95 %: {form_interval(self.speed.interval, '.2f')})"
         text += {
@@ -87,11 +86,16 @@ class Answer:
             text += f" (final validation loss differs by {self.difference.value:+.4f} nats"
             text += f", seeds by {self.seed_spread:.4f})" if self.seed_spread is not None else ")"
         if self.gain:
-            text += (
-                f", and at equal wall time that is worth {self.gain.value:+.4f} nats of validation loss "
-                f"({form_interval(self.gain.interval, '+.4f')})"
-            )
+            text += f", and at equal wall time that is worth a validation loss {self.gain_text()}"
         return text + "."
+
+    def gain_text(self) -> str:
+        """Return the gain in words: "0.033 nats lower (95 %: 0.009 to 0.047)"."""
+        value, (low, high) = self.gain.value, self.gain.interval
+        sign, word = (-1, "lower") if value <= 0 else (1, "higher")
+        return (
+            f"{sign * value:.4f} nats {word} (95 %: {form_interval(tuple(sorted((sign * low, sign * high))), '.4f')})"
+        )
 
     def lines(self) -> list[str]:
         """Return the answer for a terminal."""

@@ -24,6 +24,7 @@ def layout(figure: go.Figure, height: int = 460) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 14},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#8a97a3", "activecolor": "#2f7ed8", "orientation": "v"},
     )
     figure.update_xaxes(showline=True, zeroline=False)
     figure.update_yaxes(showline=True, zeroline=False)
@@ -54,17 +55,20 @@ def loss_against_compute(one: Answer, metrics: Metrics) -> go.Figure:
             name=f"L = {p['E']:.2f} + {p['a']:.3g} C^-{p['b']:.3f}", hovertemplate="C %{x:.3g}<br>law %{y:.4f}<extra></extra>",
         )  # fmt: skip
     for pair in one.pairs:
-        for run, symbol in ((pair.stock, "circle-open"), (pair.ours, "x")):
+        for run, symbol, size in ((pair.stock, "circle-open", 13), (pair.ours, "x-thin", 8)):
             name = side(run.backend)
             figure.add_scatter(
                 x=[run.flops], y=[run.final_val_loss], mode="markers", name=f"{name}, end of run", legendgroup=name,
-                showlegend=name not in shown, marker={"color": COLOURS[name], "size": 10, "symbol": symbol, "line": {"width": 2}},
+                showlegend=name not in shown, marker={"color": COLOURS[name], "size": size, "symbol": symbol,
+                        "line": {"width": 2, "color": COLOURS[name]}},
                 hovertemplate=f"{run.size}, {run.tokens:,} tokens, seed {run.seed}, {run.backend}"
                 "<br>C %{x:.3g}<br>val loss %{y:.4f}<extra></extra>",
             )  # fmt: skip
             shown.add(name)
-    figure.update_xaxes(type="log", title="training compute (FLOPs, exact)", exponentformat="power")
-    figure.update_yaxes(type="log", title="validation loss (nats per token)")
+    figure.update_xaxes(
+        type="log", title="training compute (FLOPs, exact)", exponentformat="power", dtick=1, minor={"dtick": "D1"}
+    )
+    figure.update_yaxes(type="log", title="validation loss (nats per token)", dtick="D1")
     return layout(figure)
 
 
@@ -156,6 +160,8 @@ def speed_up_of_pairs(pairs: list[Pair]) -> go.Figure:
         hovertemplate="%{x}, %{customdata[0]:,} tokens, seed %{customdata[1]}<br>×%{y:.3f} against %{customdata[2]}<extra></extra>",
     )  # fmt: skip
     figure.add_hline(y=1, line_dash="dot", line_color=COLOURS["law"])
-    figure.update_xaxes(title="model size", categoryorder="array", categoryarray=list(dict.fromkeys(p.ours.size for p in pairs)))
+    figure.update_xaxes(
+        title="model size", categoryorder="array", categoryarray=list(dict.fromkeys(p.ours.size for p in pairs))
+    )
     figure.update_yaxes(title="training time: stock / laim")
     return layout(figure, height=380)

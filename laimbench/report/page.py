@@ -19,7 +19,9 @@ from laimbench.store import RunRow
 Metrics = figures.Metrics
 
 
-def write_page(path: Path, answers: list[Answer], runs: list[RunRow], metrics: Metrics, bench: dict | None, source: str) -> None:
+def write_page(
+    path: Path, answers: list[Answer], runs: list[RunRow], metrics: Metrics, bench: dict | None, source: str
+) -> None:
     """Write the report.
 
     Args:
@@ -45,7 +47,9 @@ def _headline(answers: list[Answer]) -> str:
     first, *others = answers
     notes = "".join(f"<li>{escape(note)}</li>" for note in first.notes)
     more = "".join(f'<p class="also">{escape(one.sentence())}</p>' for one in others)
-    return f'<p class="answer">{escape(first.sentence())}</p>{cards(first)}{more}' + (f"<ul class=notes>{notes}</ul>" if notes else "")
+    return f'<p class="answer">{escape(first.sentence())}</p>{cards(first)}{more}' + (
+        f"<ul class=notes>{notes}</ul>" if notes else ""
+    )
 
 
 def cards(one: Answer) -> str:
@@ -56,8 +60,8 @@ def cards(one: Answer) -> str:
                 f"95 %: {form_interval(one.speed.interval, '.2f')}" if one.speed.interval else "no interval"),
                ("learning", one.verdict, f"{one.difference.value:+.4f} nats against stock"
                 + (f"; seeds ±{one.seed_spread:.4f}" if one.seed_spread is not None else "")),
-               ("worth at equal wall time", f"{one.gain.value:+.4f} nats" if one.gain else "not determined",
-                f"95 %: {form_interval(one.gain.interval, '+.4f')}" if one.gain else "see the notes")]  # fmt: skip
+               ("worth at equal wall time", one.gain_text().partition(" (")[0] if one.gain else "not determined",
+                "validation loss, " + one.gain_text().partition("(")[2].rstrip(")") if one.gain else "see the notes")]  # fmt: skip
     return '<div class="cards">' + "".join(
         f"<div><h3>{escape(title)}</h3><p class=number>{escape(value)}</p><p>{escape(detail)}</p></div>"
         for title, value, detail in entries
@@ -102,7 +106,17 @@ def _bench_section(bench: dict | None) -> str:
                             f"All sides interleaved in one run; median and 95 % interval of the ratio. laim is slower in {losing} of "
                             f"{len(rows)} rows, marked red."))  # fmt: skip
         sides = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
-        header = ["op", "shape", "dtype", "direction", *(f"{name}, ms" for name in sides), "best stock", "speed-up", "95 %", "% of peak"]
+        header = [
+            "op",
+            "shape",
+            "dtype",
+            "direction",
+            *(f"{name}, ms" for name in sides),
+            "best stock",
+            "speed-up",
+            "95 %",
+            "% of peak",
+        ]
         cells = [
             [row["op"], row["shape"], row["dtype"], row["direction"],
              *(f"{1e3 * row['seconds'][name][0]:.3f}" if name in row["seconds"] else "" for name in sides),
@@ -124,7 +138,20 @@ def _sizes_table(one: Answer) -> str:
 
 
 def _runs_table(runs: list[RunRow]) -> str:
-    header = ["id", "sweep", "size", "backend", "dtype", "seed", "tokens", "FLOPs", "train loss", "val loss", "seconds", "status"]
+    header = [
+        "id",
+        "sweep",
+        "size",
+        "backend",
+        "dtype",
+        "seed",
+        "tokens",
+        "FLOPs",
+        "train loss",
+        "val loss",
+        "seconds",
+        "status",
+    ]
     number = lambda value, form: "" if value is None else format(value, form)  # noqa: E731
     cells = [
         [str(r.id), r.sweep, r.size, r.backend, r.dtype, str(r.seed), f"{r.tokens:,}", f"{r.flops:.3g}",
@@ -135,7 +162,12 @@ def _runs_table(runs: list[RunRow]) -> str:
              for r in runs if "accuracy" in r.summary]  # fmt: skip
     parts = [f"<h2>Runs</h2>{details(f'All {len(runs)} runs', table(header, cells, text_columns=5))}"]
     if extra:
-        parts.append(details("Classification", table(["id", "size", "backend", "seed", "accuracy", "recall", "F1"], extra, text_columns=3)))
+        parts.append(
+            details(
+                "Classification",
+                table(["id", "size", "backend", "seed", "accuracy", "recall", "F1"], extra, text_columns=3),
+            )
+        )
     return "".join(parts)
 
 
@@ -182,7 +214,8 @@ def table(header: list[str], rows: list[list[str]], text_columns: int) -> str:
     kinds = ["" if i < text_columns else ' class="n"' for i in range(len(header))]
     head = "".join(f"<th scope=col{kind}>{escape(h)}</th>" for h, kind in zip(header, kinds, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{escape(c)}</td>" for c, kind in zip(row, kinds, strict=True)) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td{kind}>{escape(c)}</td>" for c, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

@@ -80,7 +80,9 @@ class Store:
     def __init__(self, path: str | Path, *, must_exist: bool = False):
         self.path = Path(path)
         if must_exist and not self.path.is_file():
-            raise InputError(f"store {self.path}: no such file; `laimbench sweep` or `laimbench train --store` make one")
+            raise InputError(
+                f"store {self.path}: no such file; `laimbench sweep` or `laimbench train --store` make one"
+            )
         if self.path.is_dir():
             raise InputError(f"store {self.path}: is a directory, expected a SQLite file")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +123,9 @@ class Store:
         """Mark a run ``done`` or ``failed``."""
         with self._transaction() as session:
             session.execute(
-                update(Run).where(Run.id == run_id).values(status=status, summary=summary, error=error, finished_at=_now())
+                update(Run)
+                .where(Run.id == run_id)
+                .values(status=status, summary=summary, error=error, finished_at=_now())
             )
 
     def discard(self, run_id: int) -> None:

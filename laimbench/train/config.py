@@ -25,7 +25,7 @@ class RunConfig:
     data: str = "builtin:python"
     vocab_size: int = 1024
     seqlen: int = 128
-    batch_size: int = 16
+    batch_size: int = 8
     tokens: int = 200_000
     backend: str = "laim"
     dtype: str = "fp32"
@@ -83,8 +83,8 @@ class RunConfig:
 
     @property
     def learning_rate(self) -> float:
-        """Peak learning rate: as given, else 1e-3 for "mlp" and 3e-3 (128 / width)^0.5 for "gpt"."""
-        return self.lr or (1e-3 if self.family == "mlp" else 3e-3 * (128 / self.width) ** 0.5)
+        """Peak learning rate: as given, else 1e-3 for "mlp" and 1.5e-3 (128 / width)^0.5 for "gpt"."""
+        return self.lr or (1e-3 if self.family == "mlp" else 1.5e-3 * (128 / self.width) ** 0.5)
 
     @property
     def tokens_per_step(self) -> int:

@@ -38,7 +38,9 @@ class GPTTask:
         data = load_tokens(config.data, config.vocab_size)
         for side, stream in (("training", data.train), ("validation", data.validation)):
             if len(stream) <= config.seqlen:
-                raise InputError(f"data {config.data!r}: {len(stream)} {side} tokens, expected more than seqlen {config.seqlen}")
+                raise InputError(
+                    f"data {config.data!r}: {len(stream)} {side} tokens, expected more than seqlen {config.seqlen}"
+                )
         self.config, self.data = config, data
         shape = GPTConfig(data.vocab_size, config.seqlen, config.width, config.depth, config.head_count)
         self.model = GPT(shape, config.backend)

@@ -93,7 +93,9 @@ class Trainer:
         loss = self._update(batch)
         self.train_seconds += time.perf_counter() - started
         if not math.isfinite(loss):
-            raise RunError(f"loss is {loss} at step {self.step} of {self.total_steps}; lower lr or raise warmup_fraction")
+            raise RunError(
+                f"loss is {loss} at step {self.step} of {self.total_steps}; lower lr or raise warmup_fraction"
+            )
         self.step += 1
         return loss
 

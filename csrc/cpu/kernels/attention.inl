@@ -44,10 +44,10 @@ LAIM_INLINE void pack_panels(T* dst, int width, Matrix<const S> src, int64_t cou
 // One block of queries against one block of keys: who sees whom.
 template <class T>
 struct BlockMask {
-  int64_t queries;     // of the block, <= attention_block
-  int64_t padded;      // queries rounded up to whole groups
-  int64_t keys;        // of the block
-  bool full;           // every query sees every key
+  int64_t queries;                                             // of the block, <= attention_block
+  int64_t padded;                                              // queries rounded up to whole groups
+  int64_t keys;                                                // of the block
+  bool full;                                                   // every query sees every key
   alignas(64) T begin[attention_block], end[attention_block];  // per query, in keys of this block
   Interval group[attention_block / tile_queries<T>];           // per group of queries: union, whole micro-tile rows
 
@@ -83,9 +83,11 @@ struct BlockMask {
   }
 };
 
-// tile[key][query] = sum over channels of panel[channel][key] * queries[channel][query], where the mask leaves anything.
+// tile[key][query] = sum over channels of panel[channel][key] * queries[channel][query], where the mask leaves
+// anything.
 template <class T>
-LAIM_INLINE void scores(const BlockMask<T>& mask, const T* key_panels, const T* queries_DQ, int64_t channels, T* tile_KQ) {
+LAIM_INLINE void scores(const BlockMask<T>& mask, const T* key_panels, const T* queries_DQ, int64_t channels,
+                        T* tile_KQ) {
   for (int64_t g = 0; g * tile_queries<T> < mask.padded; ++g) {
     for (int64_t key = mask.group[g].begin; key < mask.group[g].end; key += Tile::rows) {
       Sums<T, Tile::rows, Tile::vectors> tile;
@@ -117,7 +119,8 @@ LAIM_INLINE Vec<T> softmax_step(const BlockMask<T>& mask, int64_t q, Interval se
   const V before = V::load(maximum + q);
   V top = before;
   if (mask.full) {
-    for (int64_t key = seen.begin; key < seen.end; ++key) top = V::max(top, V::load(tile_KQ + key * attention_block + q));
+    for (int64_t key = seen.begin; key < seen.end; ++key)
+      top = V::max(top, V::load(tile_KQ + key * attention_block + q));
   } else {
     for (int64_t key = seen.begin; key < seen.end; ++key) {
       T* at = tile_KQ + key * attention_block + q;
@@ -197,15 +200,16 @@ void attention_query_block(const AttentionArgs<S>& args, const PackedKeys<Comput
           (V::load(out_QD + i * padded + d) * factor).store(out_QD + i * padded + d);
       }
     }
-    multiply_block<T, 1>(count, padded, tile_KQ, Tile::rows, attention_block, packed.values(head) + key0 * padded, padded,
-                         out_QD, padded, [&](int64_t i) { return block.any(i, i + Tile::rows - 1); });
+    multiply_block<T, 1>(count, padded, tile_KQ, Tile::rows, attention_block, packed.values(head) + key0 * padded,
+                         padded, out_QD, padded, [&](int64_t i) { return block.any(i, i + Tile::rows - 1); });
   }
 
   for (int64_t i = 0; i < count; ++i) {
     // A query that sees no key: sum 0, zeros out. A NaN sum is kept: it must reach the output.
     const V inverse = V::all(sum[i] == T(0) ? T(0) : T(1) / sum[i]);
     S* out = args.out.matrix(b, h).at(query0 + i, 0);
-    each_vector<V>(channels, [&](int64_t d, int64_t n) { store(V::load(out_QD + i * padded + d) * inverse, out + d, n); });
+    each_vector<V>(channels,
+                   [&](int64_t d, int64_t n) { store(V::load(out_QD + i * padded + d) * inverse, out + d, n); });
     args.lse[(b * args.query_heads + h) * args.queries + query0 + i] =
         sum[i] == T(0) ? T(-__builtin_inf()) : maximum[i] + T(__builtin_log(sum[i]));
   }

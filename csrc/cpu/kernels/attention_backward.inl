@@ -22,8 +22,8 @@ struct QueryBlock {
 };
 
 template <class S>
-LAIM_INLINE void load_query_block(const AttentionBackwardArgs<S>& args, int64_t b, int64_t h, int64_t query0, int64_t count,
-                                  int64_t padded, const QueryBlock<Compute<S>>& block) {
+LAIM_INLINE void load_query_block(const AttentionBackwardArgs<S>& args, int64_t b, int64_t h, int64_t query0,
+                                  int64_t count, int64_t padded, const QueryBlock<Compute<S>>& block) {
   using T = Compute<S>;
   using V = Vec<T>;
   const auto& forward = args.forward;
@@ -93,10 +93,10 @@ LAIM_INLINE void backward_tile(const BlockMask<T>& mask, int64_t key0, int64_t c
     }
     return Interval{begin, end};
   };
-  multiply_block<T, attention_block>(mask.keys, padded, p_KQ, Tile::rows * attention_block, 1, block.gradient_QD, padded,
-                                     head.gradient_v_KD + key0 * padded, padded, queries_seeing);
-  multiply_block<T, attention_block>(mask.keys, padded, ds_KQ, Tile::rows * attention_block, 1, block.queries_QD, padded,
-                                     head.gradient_k_KD + key0 * padded, padded, queries_seeing);
+  multiply_block<T, attention_block>(mask.keys, padded, p_KQ, Tile::rows * attention_block, 1, block.gradient_QD,
+                                     padded, head.gradient_v_KD + key0 * padded, padded, queries_seeing);
+  multiply_block<T, attention_block>(mask.keys, padded, ds_KQ, Tile::rows * attention_block, 1, block.queries_QD,
+                                     padded, head.gradient_k_KD + key0 * padded, padded, queries_seeing);
   multiply_block<T, 1>(mask.queries, padded, ds_KQ, Tile::rows, attention_block, head.keys_KD + key0 * padded, padded,
                        block.gradient_q_QD, padded, [&](int64_t i) { return mask.any(i, i + Tile::rows - 1); });
 }
@@ -128,9 +128,12 @@ void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, in
   };
   T* p_KQ = take(attention_block * attention_block);
   T* ds_KQ = take(attention_block * attention_block);
-  const QueryBlock<T> block = {take(attention_block * channels), take(attention_block * channels),
-                               take(attention_block * padded),   take(attention_block * padded),
-                               take(attention_block * padded),   take(attention_block),
+  const QueryBlock<T> block = {take(attention_block * channels),
+                               take(attention_block * channels),
+                               take(attention_block * padded),
+                               take(attention_block * padded),
+                               take(attention_block * padded),
+                               take(attention_block),
                                take(attention_block)};
   const KeyHead<T> head = {take(padded_keys * channels), take(padded_keys * channels), take(padded_keys * padded),
                            take(padded_keys * padded), take(padded_keys * padded)};
@@ -148,7 +151,8 @@ void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, in
       const int64_t count = min(attention_block, forward.queries - query0);
       load_query_block(args, b, h, query0, count, padded, block);
       const Interval seen = mask.visible_to_any(query0, query0 + count - 1);
-      // Whole micro-tiles of keys: the products for dK and dV write all their rows, so unseen ones must be masked, not left.
+      // Whole micro-tiles of keys: the products for dK and dV write all their rows, so unseen ones must be masked, not
+      // left.
       const int64_t key_end = round_up(seen.end, Tile::rows);
       for (int64_t key0 = seen.begin / attention_block * attention_block; key0 < seen.end; key0 += attention_block) {
         seen_block.set(mask, query0, count, key0, min(attention_block, key_end - key0));

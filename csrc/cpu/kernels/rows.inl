@@ -3,6 +3,29 @@
 
 namespace laim::LAIM_ISA {
 
+// Sum of term(j, n) over [0, count), in blocks: the rounding error of one long chain would grow with its length. term
+// must be zero in the lanes beyond n.
+template <class V, class Term>
+LAIM_INLINE V blocked_sum(int64_t count, const Term& term) {
+  constexpr int64_t block = 16 * V::width;
+  V total = V::zero();
+  for (int64_t start = 0; start < count; start += block) {
+    V part = V::zero();
+    each_vector<V>(min(block, count - start), [&](int64_t j, int64_t n) { part = part + term(start + j, n); });
+    total = total + part;
+  }
+  return total;
+}
+
+// v in the first n lanes, zero beyond.
+template <class T>
+LAIM_INLINE Vec<T> first_lanes_of(Vec<T> v, int64_t n) {
+  if (n == Vec<T>::width) return v;
+  T lanes[Vec<T>::width] = {};
+  v.store(lanes, n);
+  return Vec<T>::load(lanes);
+}
+
 // Rows are handled in groups, so that their number does not depend on the threads.
 constexpr int64_t rows_per_task = 32;
 
@@ -54,26 +77,17 @@ void layer_norm(const LayerNormArgs<S>& args, const Parallel& parallel) {
       if (args.residual) {  // the sum is rounded to the storage type first: it is what the backward will see
         const S* residual = args.residual + i * columns;
         S* sum = args.sum + i * columns;
-        each_vector<V>(columns, [&](int64_t j, int64_t n) {
-          store(load<V>(x + j, n) + load<V>(residual + j, n), sum + j, n);
-        });
+        each_vector<V>(columns,
+                       [&](int64_t j, int64_t n) { store(load<V>(x + j, n) + load<V>(residual + j, n), sum + j, n); });
         x = sum;
       }
-      V total = V::zero();
-      each_vector<V>(columns, [&](int64_t j, int64_t n) { total = total + load<V>(x + j, n); });
+      const V total = blocked_sum<V>(columns, [&](int64_t j, int64_t n) { return load<V>(x + j, n); });
       const T mean = total.sum() / T(columns);
-      V squares = V::zero();
-      int64_t j = 0;
-      for (; j + V::width <= columns; j += V::width) {
-        const V d = V::load(x + j) - V::all(mean);
-        squares = V::fma(d, d, squares);
-      }
-      T rest = 0;
-      for (; j < columns; ++j) {
-        const T d = element<T>(x + j) - mean;
-        rest += d * d;
-      }
-      const T variance = (squares.sum() + rest) / T(columns);
+      const V squares = blocked_sum<V>(columns, [&](int64_t j, int64_t n) {
+        const V d = first_lanes_of<T>(load<V>(x + j, n) - V::all(mean), n);
+        return d * d;
+      });
+      const T variance = squares.sum() / T(columns);
       const T rstd = T(1) / T(__builtin_sqrt(variance + T(args.eps)));
       S* out = args.out + i * columns;
       each_vector<V>(columns, [&](int64_t j, int64_t n) {
@@ -149,8 +163,7 @@ void cross_entropy(const CrossEntropyArgs<S>& args, const Parallel& parallel) {
       const int64_t target = args.target[i];
       if (target == args.ignore_index) {
         args.loss[i] = T(0);
-        if (args.scale)
-          each_vector<V>(args.columns, [&](int64_t j, int64_t n) { store(V::zero(), logits + j, n); });
+        if (args.scale) each_vector<V>(args.columns, [&](int64_t j, int64_t n) { store(V::zero(), logits + j, n); });
         continue;
       }
       const V lowest = V::all(T(-__builtin_inf()));
@@ -160,19 +173,10 @@ void cross_entropy(const CrossEntropyArgs<S>& args, const Parallel& parallel) {
       T largest = top.maximum();
       for (; j < args.columns; ++j) largest = max(largest, element<T>(logits + j));
       const T at_target = element<T>(logits + target);
-      V total = V::zero();
-      T rest = T(0);
-      each_vector<V>(args.columns, [&](int64_t column, int64_t n) {
-        const V e = exp(load<V>(logits + column, n) - V::all(largest));
-        if (n == V::width) {
-          total = total + e;
-        } else {
-          T lanes[V::width];
-          e.store(lanes);
-          for (int64_t lane = 0; lane < n; ++lane) rest += lanes[lane];
-        }
+      const V total = blocked_sum<V>(args.columns, [&](int64_t column, int64_t n) {
+        return first_lanes_of<T>(exp(load<V>(logits + column, n) - V::all(largest)), n);
       });
-      const T sum = total.sum() + rest;
+      const T sum = total.sum();
       const T lse = largest + T(__builtin_log(sum));
       args.loss[i] = lse - at_target;
       if (!args.scale) continue;

@@ -14,14 +14,8 @@ namespace laim::LAIM_ISA {
 
 template <class S>
 constexpr Kernels<S> kernels() {
-  Kernels<S> table = {nullptr,
-                      &activation<S>,
-                      &column_sum<S>,
-                      &layer_norm<S>,
-                      &layer_norm_backward<S>,
-                      &cross_entropy<S>,
-                      &attention<S>,
-                      &attention_backward<S>};
+  Kernels<S> table = {nullptr,           &activation<S>, &column_sum<S>,        &layer_norm<S>, &layer_norm_backward<S>,
+                      &cross_entropy<S>, &attention<S>,  &attention_backward<S>};
   if constexpr (sizeof(S) > 2) table.gemm = &gemm<S>;
   return table;
 }

@@ -1,5 +1,5 @@
-// Loads and stores with ragged ends, and the micro-kernel that all matrix work rests on: a tile of rows x (vectors * width) sums in registers,
-// one broadcast of A and one row of B per step of k.
+// Loads and stores with ragged ends, and the micro-kernel that all matrix work rests on: a tile of rows x (vectors *
+// width) sums in registers, one broadcast of A and one row of B per step of k.
 #pragma once
 
 namespace laim::LAIM_ISA {
@@ -74,8 +74,8 @@ struct Sums {
 // C (rows, columns) += A B for a block whose C has room for whole tiles. columns is a multiple of the vector width.
 // Calls range(row) -> Interval for the part of k that matters to the tile of rows starting there.
 template <class T, int a_row, class Range>
-LAIM_INLINE void multiply_block(int64_t rows, int64_t columns, const T* a, int64_t a_tile, int64_t a_step,
-                                const T* b, int64_t b_step, T* c, int64_t c_stride, const Range& range) {
+LAIM_INLINE void multiply_block(int64_t rows, int64_t columns, const T* a, int64_t a_tile, int64_t a_step, const T* b,
+                                int64_t b_step, T* c, int64_t c_stride, const Range& range) {
   constexpr int wide = Tile::vectors * Vec<T>::width;
   for (int64_t i = 0; i < rows; i += Tile::rows) {
     const Interval k = range(i);
@@ -114,9 +114,8 @@ LAIM_INLINE void pack_panel(T* dst, int width, Matrix<const S> src, int64_t rows
   const V factor = V::all(scale);
   if (src.row_stride == 1 && rows == width) {  // already side by side
     for (int64_t k = 0; k < depth; ++k)
-      each_vector<V>(width, [&](int64_t i, int64_t n) {
-        store(load<V>(src.at(0, k) + i, n) * factor, dst + k * width + i, n);
-      });
+      each_vector<V>(
+          width, [&](int64_t i, int64_t n) { store(load<V>(src.at(0, k) + i, n) * factor, dst + k * width + i, n); });
   } else if (sizeof(T) == 4 && src.column_stride == 1) {  // a square of vectors at a time
     if constexpr (sizeof(T) == 4) {
       for (int64_t i0 = 0; i0 < width; i0 += V::width) {

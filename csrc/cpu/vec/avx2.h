@@ -53,9 +53,7 @@ struct Vec<float> {
   static LAIM_INLINE Mask both(Mask a, Mask b) { return _mm256_and_ps(a, b); }
   static LAIM_INLINE bool any(Mask a) { return _mm256_movemask_ps(a) != 0; }
   static LAIM_INLINE Vec select(Mask m, Vec yes, Vec no) { return {_mm256_blendv_ps(no.r, yes.r, m)}; }
-  static LAIM_INLINE Vec round(Vec a) {
-    return {_mm256_round_ps(a.r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-  }
+  static LAIM_INLINE Vec round(Vec a) { return {_mm256_round_ps(a.r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   // In two halves, so that 2^n may leave the range of normal floats in either direction.
   static LAIM_INLINE Vec scale2(Vec a, Vec n) {
     const __m256i whole = _mm256_cvtps_epi32(n.r);

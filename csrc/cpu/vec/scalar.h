@@ -17,11 +17,15 @@ struct Vec {
   static LAIM_INLINE Vec load(const T* p) { return {*p}; }
   static LAIM_INLINE Vec load(const bf16* p) { return {T(to_float(*p))}; }
   template <class S>
-  static LAIM_INLINE Vec load(const S* p, int64_t) { return load(p); }
+  static LAIM_INLINE Vec load(const S* p, int64_t) {
+    return load(p);
+  }
   LAIM_INLINE void store(T* p) const { *p = r; }
   LAIM_INLINE void store(bf16* p) const { *p = to_bf16(float(r)); }
   template <class S>
-  LAIM_INLINE void store(S* p, int64_t) const { store(p); }
+  LAIM_INLINE void store(S* p, int64_t) const {
+    store(p);
+  }
 
   friend LAIM_INLINE Vec operator+(Vec a, Vec b) { return {a.r + b.r}; }
   friend LAIM_INLINE Vec operator-(Vec a, Vec b) { return {a.r - b.r}; }

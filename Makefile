@@ -1,0 +1,53 @@
+# make demo   set up, run the main job, print the answer and the report's path
+# make test   set up, lint, C++ tests, Python tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := 2.13.0
+INSTALLED := $(VENV)/.installed
+SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
+
+.PHONY: demo test lint ctest pytest sanitize clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(BIN)/laimbench demo --out report
+
+test: lint ctest pytest
+
+# A torch that is on the machine already is used through --system-site-packages; else scripts/ensure_torch.py gets a CPU build.
+$(VENV)/.ready: scripts/ensure_torch.py
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/python scripts/ensure_torch.py $(TORCH)
+	touch $@
+
+$(INSTALLED): $(VENV)/.ready $(SOURCES)
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed .
+	touch $@
+
+$(VENV)/.tested: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed ".[test]"
+	touch $@
+
+lint: $(VENV)/.tested
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m clang_format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl')
+
+ctest: $(VENV)/.tested
+	PATH=$(CURDIR)/$(BIN):$$PATH; \
+	cmake -S . -B build/ctest -G Ninja -DLAIMBENCH_TESTS=ON >build/ctest.log 2>&1 || { cat build/ctest.log; exit 1; }; \
+	cmake --build build/ctest && ctest --test-dir build/ctest --output-on-failure
+
+sanitize: $(VENV)/.tested
+	PATH=$(CURDIR)/$(BIN):$$PATH; \
+	cmake -S . -B build/sanitize -G Ninja -DLAIMBENCH_TESTS=ON -DLAIMBENCH_SANITIZE=address,undefined >build/sanitize.log 2>&1 \
+	  || { cat build/sanitize.log; exit 1; }; \
+	cmake --build build/sanitize && ctest --test-dir build/sanitize --output-on-failure
+
+# From a folder of its own, so that the installed package is tested and not the source tree.
+pytest: $(VENV)/.tested
+	$(BIN)/python -m pytest tests --rootdir=. --import-mode=importlib -p no:cacheprovider
+
+clean:
+	rm -rf $(VENV) build report
