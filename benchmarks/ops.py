@@ -34,6 +34,8 @@ class _Op:
             t.to(DTYPES[dtype]).requires_grad_(self.backward) if t.is_floating_point() else t for t in inputs
         ]
         self.gradient = torch.ones_like(self.call(*self.inputs))
+        # A process's first backward costs hundreds of ms once, asv takes a process per case, and --quick does not warm up.
+        self.time_op(shape, dtype, direction)
 
     def time_op(self, shape, dtype, direction):
         out = self.call(*self.inputs)
