@@ -1,6 +1,7 @@
 """Time of every op, by shape, dtype and direction, on one thread.
 
-One thread: with more, a busy core changes an op's time in steps of the scheduler's time slice.
+One thread, so that machines with more cores run the same work. It does not make a busy machine quiet: compare commits only from
+runs on an idle one.
 """
 
 from typing import ClassVar

@@ -1,8 +1,8 @@
 """How much of the machine others used while we timed.
 
-Interleaving cancels a machine that is slower for both sides. It does not cancel a core taken away: threads of an op then wait
-for each other in whole time slices of the scheduler, every side lasts a multiple of the slice, and the ratio is that of
-the sides' barriers, with a deceptively narrow interval. So each row says how many cores others used.
+Interleaving cancels a machine that is slower for both sides. It does not cancel a core taken away: on a two-core machine with
+one core taken, medians of unlike ops were seen at multiples of 8 ms, whichever side, so that the ratio is one of small whole
+numbers with a deceptively narrow interval. So each row says how many cores others used.
 """
 
 import os
