@@ -1,6 +1,6 @@
 """The ops' cases: shapes, inputs, exact work, and how to call each side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,50 +105,37 @@ SUITES: dict[str, list[Case]] = {
 OPS = tuple(dict.fromkeys(case.op for case in SUITES["full"]))
 
 
+def outputs(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Call the op on the case's inputs; return its outputs, a tuple also where there is one."""
+    if case.op == "layer_norm" and len(inputs) == 4:
+        out = op(*inputs[:3], residual=inputs[3], **case.options)
+    else:
+        out = op(*inputs, **case.options)
+    return out if isinstance(out, tuple) else (out,)
+
+
+def gradients(outs: tuple[Tensor, ...]) -> list[Tensor]:
+    """Return fixed random gradients of the outputs: the same for every side, whatever its dtype."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(out.shape, generator=generator).to(out.dtype) for out in outs]
+
+
 def bound(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...], direction: str) -> Callable[[], object]:
     """Return a call without arguments that runs ``op`` on the inputs in the given direction."""
-    if case.op == "layer_norm" and len(inputs) == 4:
-        *inputs, residual = inputs
-
-        def call(*tensors):
-            return op(*tensors[:-1], residual=tensors[-1])
-
-        inputs = (*inputs, residual)
-    else:
-
-        def call(*tensors):
-            return op(*tensors, **case.options)
-
     if direction == "forward":
 
         @torch.no_grad()
         def run():
-            return call(*inputs)
+            return outputs(case, op, inputs)
 
         return run
 
     leaves = tuple(t.detach().requires_grad_(t.is_floating_point()) for t in inputs)
-    first = call(*leaves)
-    gradients = [torch.randn_like(out) for out in first] if isinstance(first, tuple) else [torch.randn_like(first)]
+    given = gradients(outputs(case, op, leaves))
 
     def run_both():
-        out = call(*leaves)
-        torch.autograd.backward(out if isinstance(out, tuple) else (out,), gradients)
+        torch.autograd.backward(outputs(case, op, leaves), given)
         for leaf in leaves:
             leaf.grad = None
 
     return run_both
-
-
-def results(case: Case, op: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Iterator[Tensor]:
-    """Yield the outputs of the op on the inputs and then the inputs' gradients under a fixed output gradient."""
-    leaves = tuple(t.detach().clone().requires_grad_(t.is_floating_point()) for t in inputs)
-    if case.op == "layer_norm" and len(leaves) == 4:
-        out = op(*leaves[:3], residual=leaves[3])
-    else:
-        out = op(*leaves, **case.options)
-    outs = out if isinstance(out, tuple) else (out,)
-    generator = torch.Generator().manual_seed(1)
-    torch.autograd.backward(outs, [torch.randn(o.shape, generator=generator).to(o.dtype) for o in outs])
-    yield from (o.detach() for o in outs)
-    yield from (leaf.grad for leaf in leaves if leaf.is_floating_point())

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
-from laimbench.errors import InputError
+from laimbench.errors import InputError, RunError
 
 
 def bench(
@@ -29,8 +29,11 @@ def bench(
     """Compare ops and whole training steps with stock eager and torch.compile, interleaved in one run."""
     import torch
 
-    from laimbench.bench import bench as run_bench
-    from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    try:
+        from laimbench.bench import bench as run_bench
+        from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    except ImportError as error:
+        raise RunError(str(error)) from error
     from laimbench.store import Store
 
     if suite not in SUITES:
@@ -46,20 +49,40 @@ def bench(
     console.print(table_of(document))
     losing = [row for row in document["rows"] if row["speedup"] < 1]
     console.print(f"laim is slower than the best stock side in {len(losing)} of {len(document['rows'])} rows")
+    if disturbed := [row for row in document["rows"] if is_disturbed(row)]:
+        console.print(
+            f"{len(disturbed)} of {len(document['rows'])} rows, marked busy, were timed while other processes used the cores: "
+            "their ratios say little, whatever the interval; repeat on a quiet machine"
+        )
     if store is not None:
         with Store(store) as opened:
             opened.save_document("bench", json_module.loads(json_module.dumps(document)))
     emit_json(document, json)
     wrong = [row for row in document["rows"] if row.get("own_right") is False]
     if wrong:
-        raise InputError(f"{own}: {wrong[0]['op']} is wrong in {wrong[0]['dtype']}: error {wrong[0]['own_error']}")
+        first = wrong[0]
+        where = f"{first['op']} on {first['shape']} {first['dtype']} {first['direction']}"
+        raise InputError(f"--own {own}: wrong in {len(wrong)} rows, first {where}: {first['own_error']}")
+
+
+def is_disturbed(row: dict[str, Any]) -> bool:
+    """Whether others used so much of the machine that the row's ratio says little."""
+    from laimbench.bench.contention import QUIET_CORES
+
+    return (row.get("other_cores") or 0.0) > QUIET_CORES
 
 
 def line(row: dict[str, Any]) -> str:
-    return (
+    """One finished row as a line of progress."""
+    text = (
         f"{row['op']:21} {row['shape']:28} {row['dtype']} {row['direction']:16} "
         f"x{row['speedup']:.2f} [{row['speedup_lo']:.2f}, {row['speedup_hi']:.2f}] against {row['best_stock']}"
     )
+    if is_disturbed(row):
+        text += f" (busy: others used {row['other_cores']:.1f} cores)"
+    if "own_right" in row:
+        text += f"; own x{row['own_speedup']:.2f}" if row["own_right"] else f"; own WRONG, {row['own_error']}"
+    return text
 
 
 def table_of(document: dict[str, Any]) -> Table:
@@ -76,10 +99,17 @@ def table_of(document: dict[str, Any]) -> Table:
         )
     for row in document["rows"]:
         times = [f"{1e3 * row['seconds'][side][0]:.2f}" if side in row["seconds"] else "" for side in sides]
-        own = f" own x{row['own_speedup']:.2f}" if "own_speedup" in row else ""
+        own = (
+            f" own x{row['own_speedup']:.2f}"
+            if "own_speedup" in row
+            else " own WRONG"
+            if row.get("own_right") is False
+            else ""
+        )
         slower = " slower" if row["speedup"] < 1 else ""
+        busy = " busy" if is_disturbed(row) else ""
         table.add_row(row["op"], row["shape"], row["dtype"], row["direction"], *times,
-                      f"x{row['speedup']:.2f}{slower}{own}", f"{row['speedup_lo']:.2f}-{row['speedup_hi']:.2f}",
+                      f"x{row['speedup']:.2f}{slower}{busy}{own}", f"{row['speedup_lo']:.2f}-{row['speedup_hi']:.2f}",
                       f"{row['percent_of_peak']:.0f} %", style="red" if row["speedup"] < 1 else None)  # fmt: skip
     return table
 
