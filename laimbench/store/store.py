@@ -3,7 +3,7 @@
 import math
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +89,8 @@ class Store:
         self._engine = _engine(self.path)
         try:
             with self._reporting_errors():
-                self._open()
+                self._check()
+                self._make_tables()
         except BaseException:
             self.close()
             raise
@@ -188,17 +189,23 @@ class Store:
             cause = getattr(error, "orig", error)
             raise InputError(f"store {self.path}: not a readable laimbench store ({cause})") from None
 
-    def _open(self) -> None:
-        """Make the tables in a new file; refuse what is not ours."""
+    def _check(self) -> None:
+        """Refuse what is not ours, by a connection that cannot write: a foreign file is left as it is."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return
+        with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            application, version, tables = (
+                connection.execute(query).fetchone()[0]
+                for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+            )
+        if application != APPLICATION_ID and tables:
+            raise InputError(f"store {self.path}: a SQLite file of another program, expected a laimbench store")
+        if tables and version != SCHEMA_VERSION:
+            raise InputError(f"store {self.path}: schema version {version}, expected {SCHEMA_VERSION}")
+
+    def _make_tables(self) -> None:
         with self._engine.begin() as connection:
-            application = connection.scalar(text("PRAGMA application_id"))
-            version = connection.scalar(text("PRAGMA user_version"))
-            tables = connection.scalar(text("SELECT count(*) FROM sqlite_master"))
-            if application != APPLICATION_ID and tables:
-                raise InputError(f"store {self.path}: a SQLite file of another program, expected a laimbench store")
-            if tables and version != SCHEMA_VERSION:
-                raise InputError(f"store {self.path}: schema version {version}, expected {SCHEMA_VERSION}")
-            if not tables:
+            if connection.scalar(text("SELECT count(*) FROM sqlite_master")) == 0:
                 Base.metadata.create_all(connection)
                 connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
                 connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))

@@ -127,4 +127,7 @@ def test_laws_need_no_torch():
     import sys
 
     code = "import sys; sys.modules['torch'] = None; from laimbench import laws; print(laws.CHINCHILLA.name)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "chinchilla\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "chinchilla\n"
+    )

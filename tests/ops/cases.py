@@ -124,7 +124,9 @@ def _linear_cross_entropy(rng: random.Random) -> Case:
     options: dict[str, Any] = {"reduction": rng.choice(["mean", "sum", "none"])}
     if rng.random() < 0.3:
         options["bias"] = torch.randn(vocabulary)
-    return Case("linear_cross_entropy", [torch.randn(*rows, channels), torch.randn(vocabulary, channels), target], options)
+    return Case(
+        "linear_cross_entropy", [torch.randn(*rows, channels), torch.randn(vocabulary, channels), target], options
+    )
 
 
 def evaluate(function, case: Case, dtype: torch.dtype | None = None) -> tuple[list[Tensor], list[Tensor]]:
@@ -197,7 +199,9 @@ def measure(case: Case) -> list[Errors]:
             where = tuple(int(index) for index in torch.unravel_index(difference.argmax(), difference.shape))
             worst = difference.max().item()
             stock_worst = (theirs.double() - truth).abs().max().item()
-            found.append(Errors(f"{kind} {i}", factor, worst if worst == worst else float("inf"), stock_worst, rounding, where))
+            found.append(
+                Errors(f"{kind} {i}", factor, worst if worst == worst else float("inf"), stock_worst, rounding, where)
+            )
     return found
 
 
@@ -215,7 +219,9 @@ def violations(op: str, seed: int) -> list[str]:
     found = []
     for same in zip(*draws, strict=True):
         worst = max(same, key=lambda errors: errors.ours)
-        pooled = Errors(worst.name, worst.factor, worst.ours, max(e.stock for e in same), max(e.rounding for e in same), worst.where)
+        pooled = Errors(
+            worst.name, worst.factor, worst.ours, max(e.stock for e in same), max(e.rounding for e in same), worst.where
+        )
         if not pooled.within():
             found.append(
                 f"{pooled.name}: off by {pooled.ours:.3g} at {pooled.where}, stock by {pooled.stock:.3g}, "

@@ -1,6 +1,7 @@
 """Every op against float64 on seeded random cases: shapes, dtypes, layouts, masks."""
 
 import pytest
+
 from tests.ops.cases import violations
 
 CASES = {"attention": 90, "mlp": 60, "linear": 45, "layer_norm": 45, "linear_cross_entropy": 45}

@@ -120,4 +120,7 @@ def test_reference_twins_match_the_surface():
     for name in ("attention", "layer_norm", "linear", "linear_cross_entropy", "mlp"):
         ours, twin = getattr(ops, name), getattr(reference, name)
         assert ours.__kwdefaults__ == twin.__kwdefaults__
-        assert ours.__code__.co_varnames[: ours.__code__.co_argcount] == twin.__code__.co_varnames[: twin.__code__.co_argcount]
+        assert (
+            ours.__code__.co_varnames[: ours.__code__.co_argcount]
+            == twin.__code__.co_varnames[: twin.__code__.co_argcount]
+        )

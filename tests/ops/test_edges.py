@@ -71,7 +71,11 @@ def test_every_instruction_set_is_right(isa):
 def test_unknown_instruction_set_is_named(isa, word):
     code = "import laimbench; laimbench.build_info()"
     answer = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "LAIMBENCH_ISA": isa}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "LAIMBENCH_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (answer.returncode != 0) == (word is not None)
     if word:

@@ -65,7 +65,9 @@ def test_the_warm_up_leaves_no_trace(small):
 
 @pytest.mark.parametrize("backend", ["torch", "laim"])
 def test_digits_are_learnt(backend):
-    config = RunConfig(family="mlp", data="builtin:digits", width=64, tokens=30 * 1438, batch_size=32, backend=backend)
+    config = RunConfig(
+        family="mlp", data="builtin:digits", width=64, tokens=30 * 1438, batch_size=32, lr=3e-3, backend=backend
+    )
     trainer, _ = run(config)
     summary = trainer.summary()
     assert summary["accuracy"] >= 0.95 and summary["recall"] >= 0.95 and summary["f1"] >= 0.95
