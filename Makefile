@@ -47,7 +47,8 @@ sanitize: $(VENV)/.tested
 
 # From a folder of its own, so that the installed package is tested and not the source tree.
 pytest: $(VENV)/.tested
-	$(BIN)/python -m pytest tests --rootdir=. --import-mode=importlib -p no:cacheprovider
+	mkdir -p build/pytest
+	cd build/pytest && $(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests -c $(CURDIR)/pyproject.toml --rootdir=$(CURDIR) --import-mode=importlib -p no:cacheprovider
 
 clean:
 	rm -rf $(VENV) build report
