@@ -43,7 +43,10 @@ def main(version: str) -> int:
     requirement = f"torch=={version}"
     if not default_is_cpu_build(requirement):
         print(f"installing a CPU build of {requirement} from {CPU_INDEX}")
-        subprocess.run([*PIP, "install", "--quiet", "--no-deps", "--index-url", CPU_INDEX, requirement], check=True)
+        chosen = [*PIP, "install", "--quiet", "--no-deps", "--index-url", CPU_INDEX, requirement]
+        if subprocess.run(chosen, check=False).returncode != 0:
+            print("no CPU build could be had; install any torch >= 2.11 for this Python yourself, then run make again")
+            return 1
     print(f"installing {requirement}")
     return subprocess.run([*PIP, "install", "--quiet", requirement], check=False).returncode
 
