@@ -13,6 +13,10 @@ class InputError(LaimbenchError, ValueError):
     exit_code = 2
 
 
+class MissingKernels(LaimbenchError, ImportError):
+    """The compiled extension is not there or cannot be loaded."""
+
+
 class RunError(LaimbenchError):
     """A run that could not be finished (NaN loss, full disk, lost store); what was done is kept."""
 

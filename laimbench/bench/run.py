@@ -7,7 +7,7 @@ import torch
 
 from laimbench import ops, provenance
 from laimbench.bench import kernels, steps
-from laimbench.bench.contention import other_cores, usage
+from laimbench.bench.contention import QUIET_CORES, other_cores, usage
 from laimbench.bench.correctness import judge
 from laimbench.bench.timing import compare, interleave
 from laimbench.models import stock
@@ -38,7 +38,8 @@ def bench(
 
     Each row: seconds per side as [median, low, high], the best stock side, ``speedup`` = best stock / laim (> 1: laim is
     faster) with its interval, the share of the peak that a large matmul reached in this run (in the document only: the
-    peak is known at the end), and ``other_cores``, the cores that other processes used meanwhile (None: not known).
+    peak is known at the end), and ``other_cores``, the cores that other processes used meanwhile (None: not known), and
+    ``busy``, whether that is so much that the row's ratio says little.
     """
     peak = {dtype: _peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
     rows = []
@@ -111,6 +112,7 @@ def _row(suite, op, shape, dtype, direction, gflop, calls, budget_s) -> dict[str
         "speedup_hi": comparison.speedup_interval[1],
         "repetitions": len(seconds["laim"]),
         "other_cores": others,
+        "busy": others is not None and others > QUIET_CORES,
     }
     if "own" in seconds:
         own = compare({"laim": seconds["own"], comparison.best: seconds[comparison.best]}, "laim")

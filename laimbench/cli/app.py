@@ -8,11 +8,12 @@ import sys
 import traceback
 from importlib import import_module
 
-import click
 import typer
 
 from laimbench import __version__
 from laimbench.errors import LaimbenchError
+
+INTERRUPTED = 130
 
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
 # typer.Typer called `app` (a verb with sub-verbs). The order is the order of `laimbench --help`.
@@ -50,21 +51,27 @@ def main(argv: list[str] | None = None) -> int:
     arguments = [a for a in arguments if a != "--debug"]
     try:
         result = build_app()(args=arguments, prog_name="laimbench", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        return fail("interrupted; everything finished so far is kept", 130)
-    except click.ClickException as error:
+        code = result if isinstance(result, int) else 0
+    except typer.Exit as error:
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except typer.exceptions.TyperException as error:
         return fail(error.format_message(), 2)
     except LaimbenchError as error:
         if debug:
             traceback.print_exc()
         return fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if debug:
+            raise
+        return fail(f"the Python package {error.name} is not installed; `laimbench doctor` says what is missing", 1)
     except OSError as error:
         if debug or error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT, errno.EISDIR):
             raise
         return fail(f"{error.filename or 'file'}: {error.strerror}", 1 if error.errno == errno.ENOSPC else 2)
+    # Typer turns Ctrl-C into the code, so it is told here, whoever noticed it first.
+    return fail("interrupted; everything finished so far is kept", code) if code == INTERRUPTED else code
 
 
 def fail(message: str, code: int) -> int:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
-from laimbench.errors import InputError, RunError
+from laimbench.errors import InputError
 
 
 def bench(
@@ -29,11 +29,8 @@ def bench(
     """Compare ops and whole training steps with stock eager and torch.compile, interleaved in one run."""
     import torch
 
-    try:
-        from laimbench.bench import bench as run_bench
-        from laimbench.bench.kernels import DTYPES, OPS, SUITES
-    except ImportError as error:
-        raise RunError(str(error)) from error
+    from laimbench.bench import bench as run_bench
+    from laimbench.bench.kernels import DTYPES, OPS, SUITES
     from laimbench.store import Store
 
     if suite not in SUITES:
@@ -49,7 +46,7 @@ def bench(
     console.print(table_of(document))
     losing = [row for row in document["rows"] if row["speedup"] < 1]
     console.print(f"laim is slower than the best stock side in {len(losing)} of {len(document['rows'])} rows")
-    if disturbed := [row for row in document["rows"] if is_disturbed(row)]:
+    if disturbed := [row for row in document["rows"] if row["busy"]]:
         console.print(
             f"{len(disturbed)} of {len(document['rows'])} rows, marked busy, were timed while other processes used the cores: "
             "their ratios say little, whatever the interval; repeat on a quiet machine"
@@ -65,20 +62,13 @@ def bench(
         raise InputError(f"--own {own}: wrong in {len(wrong)} rows, first {where}: {first['own_error']}")
 
 
-def is_disturbed(row: dict[str, Any]) -> bool:
-    """Whether others used so much of the machine that the row's ratio says little."""
-    from laimbench.bench.contention import QUIET_CORES
-
-    return (row.get("other_cores") or 0.0) > QUIET_CORES
-
-
 def line(row: dict[str, Any]) -> str:
     """One finished row as a line of progress."""
     text = (
         f"{row['op']:21} {row['shape']:28} {row['dtype']} {row['direction']:16} "
         f"x{row['speedup']:.2f} [{row['speedup_lo']:.2f}, {row['speedup_hi']:.2f}] against {row['best_stock']}"
     )
-    if is_disturbed(row):
+    if row["busy"]:
         text += f" (busy: others used {row['other_cores']:.1f} cores)"
     if "own_right" in row:
         text += f"; own x{row['own_speedup']:.2f}" if row["own_right"] else f"; own WRONG, {row['own_error']}"
@@ -107,7 +97,7 @@ def table_of(document: dict[str, Any]) -> Table:
             else ""
         )
         slower = " slower" if row["speedup"] < 1 else ""
-        busy = " busy" if is_disturbed(row) else ""
+        busy = " busy" if row["busy"] else ""
         table.add_row(row["op"], row["shape"], row["dtype"], row["direction"], *times,
                       f"x{row['speedup']:.2f}{slower}{busy}{own}", f"{row['speedup_lo']:.2f}-{row['speedup_hi']:.2f}",
                       f"{row['percent_of_peak']:.0f} %", style="red" if row["speedup"] < 1 else None)  # fmt: skip

@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 
+from laimbench.errors import MissingKernels
+
 try:
     from laimbench import _C
 except ImportError as error:
-    raise ImportError(
+    raise MissingKernels(
         f"laimbench's compiled kernels cannot be loaded ({error}); install the package with `pip install .`, "
         "then run `laimbench doctor`"
     ) from error

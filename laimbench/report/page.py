@@ -101,10 +101,12 @@ def _bench_section(bench: dict | None) -> str:
         if not rows:
             continue
         losing = sum(row["speedup"] < 1 for row in rows)
+        busy = sum(row["busy"] for row in rows)
+        disturbed = f" {busy} rows were timed while other processes used the cores (busy): they say little." if busy else ""
         parts.append(f"<h2>{title}</h2>")
         parts.append(figure(f"bench-{suite}", figures.speed_up_rows(rows),
                             f"All sides interleaved in one run; median and 95 % interval of the ratio. laim is slower in {losing} of "
-                            f"{len(rows)} rows, marked red."))  # fmt: skip
+                            f"{len(rows)} rows, marked red.{disturbed}"))  # fmt: skip
         sides = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
         header = [
             "op",
@@ -120,7 +122,7 @@ def _bench_section(bench: dict | None) -> str:
         cells = [
             [row["op"], row["shape"], row["dtype"], row["direction"],
              *(f"{1e3 * row['seconds'][name][0]:.3f}" if name in row["seconds"] else "" for name in sides),
-             row["best_stock"], f"{row['speedup']:.2f}", f"{row['speedup_lo']:.2f} to {row['speedup_hi']:.2f}",
+             row["best_stock"], f"{row['speedup']:.2f}{' busy' if row['busy'] else ''}", f"{row['speedup_lo']:.2f} to {row['speedup_hi']:.2f}",
              f"{row['percent_of_peak']:.0f}"]
             for row in rows
         ]  # fmt: skip
