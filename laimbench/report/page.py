@@ -102,7 +102,9 @@ def _bench_section(bench: dict | None) -> str:
             continue
         losing = sum(row["speedup"] < 1 for row in rows)
         busy = sum(row["busy"] for row in rows)
-        disturbed = f" {busy} rows were timed while other processes used the cores (busy): they say little." if busy else ""
+        disturbed = (
+            f" {busy} rows were timed while other processes used the cores (busy): they say little." if busy else ""
+        )
         parts.append(f"<h2>{title}</h2>")
         parts.append(figure(f"bench-{suite}", figures.speed_up_rows(rows),
                             f"All sides interleaved in one run; median and 95 % interval of the ratio. laim is slower in {losing} of "

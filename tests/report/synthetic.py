@@ -6,7 +6,9 @@ MACHINE = {"machine": "Test CPU", "cores": 2, "memory_gib": 8, "isa": "avx2", "t
            "python": "3.11", "version": "0", "commit": "abc", "command": "laimbench sweep"}  # fmt: skip
 
 
-def run(id, *, width=32, tokens=1000, seed=0, backend="torch", dtype="fp32", train_s=1.0, loss=3.0, status="done", **other):
+def run(
+    id, *, width=32, tokens=1000, seed=0, backend="torch", dtype="fp32", train_s=1.0, loss=3.0, status="done", **other
+):
     """One run of a made-up GPT with 100 w² parameters."""
     params = 100 * width**2
     config = {"family": "gpt", "width": width, "tokens": tokens, "seed": seed, "backend": backend, "dtype": dtype}
@@ -58,4 +60,10 @@ def bench(**changes):
          "seconds": {"laim": [0.004, 0.003, 0.005], "torch": [0.003, 0.002, 0.004]}, "best_stock": "torch", "speedup": 0.75,
          "speedup_lo": 0.7, "speedup_hi": 0.8, "repetitions": 5, "other_cores": 0.9, "busy": True, "percent_of_peak": 20.0},
     ]  # fmt: skip
-    return {"kind": "bench", "suite": "quick", "machine": MACHINE, "peak_gflops": {"fp32": 100.0}, "rows": rows} | changes
+    return {
+        "kind": "bench",
+        "suite": "quick",
+        "machine": MACHINE,
+        "peak_gflops": {"fp32": 100.0},
+        "rows": rows,
+    } | changes

@@ -52,7 +52,13 @@ def test_the_answer_and_every_figure_are_there(tmp_path):
     found, _ = page(tmp_path, runs, bench())
     text = " ".join(found.text)
     assert answer(runs)[0].sentence() in text
-    assert set(found.plots) == {"compute-gpt-fp32", "time-gpt-fp32", "pairs-gpt-fp32", "speed-gpt-fp32", "bench-kernels"}
+    assert set(found.plots) == {
+        "compute-gpt-fp32",
+        "time-gpt-fp32",
+        "pairs-gpt-fp32",
+        "speed-gpt-fp32",
+        "bench-kernels",
+    }
     ends = [t for t in found.plots["compute-gpt-fp32"]["data"] if t.get("mode") == "markers"]
     assert sorted(t["y"][0] for t in ends) == pytest.approx(sorted(r.final_val_loss for r in runs))
     assert "laim is slower in 1 of 2 rows" in text and "0.75 busy" in text and "Test CPU" in text
