@@ -2,14 +2,19 @@
 
 from laimbench.ladder.config import Ladder, make_ladder
 
-# About three minutes on two cores; smoke: seconds.
+# About four minutes on two cores; smoke: seconds.
 GPT_SIZES = [
     {"width": 32, "depth": 2, "tokens": [98_304, 196_608]},
     {"width": 48, "depth": 2, "tokens": [131_072, 262_144]},
     {"width": 64, "depth": 3, "tokens": [163_840, 327_680]},
     {"width": 96, "depth": 4, "tokens": [229_376, 393_216]},
 ]
-BF16_SIZES = [{"width": 32, "depth": 2, "tokens": [98_304]}, {"width": 96, "depth": 4, "tokens": [131_072]}]
+BF16_SIZES = [
+    {"width": 32, "depth": 2, "tokens": [98_304]},
+    {"width": 48, "depth": 2, "tokens": [98_304]},
+    {"width": 64, "depth": 3, "tokens": [98_304]},
+    {"width": 96, "depth": 4, "tokens": [131_072]},
+]
 MLP_SIZES = [{"width": width, "tokens": [28_760]} for width in (8, 32, 128, 512)]
 SMOKE_SIZES = [{"width": 32, "depth": 1, "tokens": [4_096, 8_192]}, {"width": 64, "depth": 1, "tokens": [4_096, 8_192]}]
 
