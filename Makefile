@@ -1,5 +1,6 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
+# make sanitize   the C++ tests under ASan and UBSan; make results, make picture   what README and docs show
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ TORCH := 2.13.0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest sanitize clean
+.PHONY: demo test lint ctest pytest sanitize results picture clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -49,6 +50,16 @@ sanitize: $(VENV)/.tested
 pytest: $(VENV)/.tested
 	mkdir -p build/pytest
 	cd build/pytest && $(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests -c $(CURDIR)/pyproject.toml --rootdir=$(CURDIR) --import-mode=importlib -p no:cacheprovider
+
+# The figures that README and docs quote; each is measured alone, on a quiet machine.
+results: $(INSTALLED)
+	$(BIN)/laimbench bench --json docs/results/bench.json
+	$(BIN)/python scripts/readme_bench.py docs/results/bench.json README.md
+
+# The first screen of the demo's report, by headless Chromium.
+picture: report/index.html
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$(mktemp -d) --virtual-time-budget=8000 \
+	  --force-device-scale-factor=1 --window-size=1180,1480 --screenshot=docs/report.png file://$(CURDIR)/report/index.html
 
 clean:
 	rm -rf $(VENV) build report

@@ -24,12 +24,19 @@ def cpu_model() -> str:
 
 @cache
 def source_commit() -> str:
-    """Return the commit of the source tree this package is imported from, '' outside a checkout."""
+    """Return the commit of the source tree this package is imported from, with "+changes" where it was edited since; '' outside
+    a checkout.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""
-    answer = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return git("rev-parse", "HEAD") + ("+changes" if changed else "")
 
 
 def collect() -> dict[str, Any]:
@@ -49,7 +56,7 @@ def collect() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "isa": build["isa"],
         "version": build["version"],
-        "commit": build["commit"] or source_commit(),
+        "commit": source_commit() or build["commit"],
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

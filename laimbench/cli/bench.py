@@ -80,7 +80,7 @@ def table_of(document: dict[str, Any]) -> Table:
     peaks = ", ".join(f"{dtype} {peak:.0f} GFLOP/s" for dtype, peak in document["peak_gflops"].items())
     machine = document["machine"]
     table = Table(
-        title=f"milliseconds (median); speed-up = best stock / laim. {machine['machine']}, {machine['isa']}, "
+        title=f"milliseconds (median); speed-up = best stock / laim\n{machine['machine']}, {machine['isa']}, "
         f"{machine['threads']} threads, torch {machine['torch']}; matmul peak here: {peaks}"
     )
     for column in ("op", "shape", "dtype", "direction", *sides, "speed-up", "95 %", "peak"):

@@ -48,7 +48,8 @@ def fit(
     )
 
     console = console_for(json)
-    table = Table(title=f"{found.form.equation}, {found.rows} runs of {source}")
+    console.print(f"{found.form.equation}, {found.rows} runs of {source}")
+    table = Table()
     for column in ("parameter", "value", "95 % interval"):
         table.add_column(column, justify="left" if column == "parameter" else "right")
     for name, value in found.params.items():

@@ -62,7 +62,7 @@ def raise_failures(outcome) -> None:
 
 def print_plan(console: Console, plans) -> None:
     """One row for the runs that differ in their seed only."""
-    table = Table(title="Planned runs (FLOPs exact; minutes from steps timed here, training only)")
+    table = Table(title="Planned runs (FLOPs exact; minutes from steps timed here)")
     columns = ("size", "backend", "dtype", "runs", "parameters", "non-embedding", "tokens", "FLOPs", "minutes")
     for column in columns:
         table.add_column(column, justify="left" if column in ("size", "backend", "dtype") else "right")
