@@ -31,9 +31,9 @@ $(VENV)/.tested: $(INSTALLED)
 	touch $@
 
 lint: $(VENV)/.tested
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m clang_format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl')
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl')
 
 ctest: $(VENV)/.tested
 	PATH=$(CURDIR)/$(BIN):$$PATH; \
