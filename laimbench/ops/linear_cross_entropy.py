@@ -53,7 +53,9 @@ def linear_cross_entropy(
             return losses.view(x.shape[:-1])
         counted = (target != ignore_index).to(_loss_dtype(x))
         scale = counted / counted.sum() if reduction == "mean" else counted
-        return _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, scale, wants_grad)[0]
+        loss = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, scale, wants_grad)[0]
+    # the mean of no token at all: with tokens that are all ignored the division above gives the NaN
+    return loss + float("nan") if reduction == "mean" and target.numel() == 0 else loss
 
 
 def _loss_dtype(x: Tensor) -> torch.dtype:
