@@ -29,23 +29,17 @@ def fit(
     finished run, with FLOPs counted exactly.
     """
     from laimbench import laws
-    from laimbench.laws.forms import FORMS
 
-    if form not in FORMS:
-        raise InputError(f"--form is {form!r}, expected one of {', '.join(FORMS)}")
+    get_form = laws.get_form(form)
     filters = pairs(where, "--where")
     if is_store(source):
         runs = runs_of_store(source, filters)
     else:
         runs = laws.read_table(source, pairs(columns, "--columns"), filters).runs()
-    variables = {"compute": "flops"}
-    needed = [variables.get(name, name) for name in FORMS[form].variables]
-    for name in needed:
-        if name not in runs:
-            raise InputError(f"{source}: no column {name}, needed by --form {form}; name it by --columns {name}=NAME")
-    found = laws.fit_form(
-        FORMS[form], tuple(runs[name] for name in needed), runs["loss"], bootstrap=bootstrap, seed=seed
-    )
+    try:
+        found = laws.fit_runs(runs, get_form, bootstrap=bootstrap, seed=seed)
+    except InputError as error:
+        raise InputError(f"{source}: {error}; name columns by --columns") from None
 
     console = console_for(json)
     console.print(f"{found.form.equation}, {found.rows} runs of {source}")
@@ -56,7 +50,9 @@ def fit(
         low, high = found.intervals.get(name, (None, None))
         table.add_row(name, f"{value:.6g}", "" if low is None else f"{low:.4g} to {high:.4g}")
     console.print(table)
-    console.print(f"sum of Huber losses {found.objective:.9e}; {found.agreeing:.0%} of {found.starts} starts agree")
+    console.print(
+        f"sum of Huber losses {found.objective:.9e}; {found.verdict.agreeing:.0%} of {found.verdict.starts} starts agree"
+    )
     for warning in found.warnings:
         console.print(f"warning: {warning}")
     emit_json({"source": str(source), "where": filters, **found.to_dict()}, json)

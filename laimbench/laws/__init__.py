@@ -5,10 +5,25 @@
 >>> fit.params["alpha"], fit.intervals["alpha"]
 """
 
-from laimbench.laws.fit import Fit, fit_chinchilla, fit_form, fit_power_law
-from laimbench.laws.forms import CHINCHILLA, POWER_LAW, Form
+from laimbench.laws.fit import Fit, fit_chinchilla, fit_form, fit_power_law, fit_runs
+from laimbench.laws.forms import (
+    CHINCHILLA,
+    KAPLAN,
+    POWER_LAW,
+    REPEATED,
+    Broken,
+    Form,
+    Sigmoid,
+    SumOfPowers,
+    get_form,
+    parse_form,
+    power_law,
+)  # fmt: skip
+from laimbench.laws.likelihood import Profile, covariance, delta_interval, profile
 from laimbench.laws.table import Table, read_table
 
 __all__ = [
-    "CHINCHILLA", "POWER_LAW", "Fit", "Form", "Table", "fit_chinchilla", "fit_form", "fit_power_law", "read_table",
+    "CHINCHILLA", "KAPLAN", "POWER_LAW", "REPEATED", "Broken", "Fit", "Form", "Profile", "Sigmoid", "SumOfPowers", "Table",
+    "covariance", "delta_interval", "fit_chinchilla", "fit_form", "fit_power_law", "fit_runs", "get_form", "parse_form", "power_law",
+    "profile", "read_table",
 ]  # fmt: skip

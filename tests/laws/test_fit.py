@@ -56,7 +56,9 @@ def test_power_law_and_its_band():
     assert fit.params["b"] == pytest.approx(0.2, abs=0.02)
     low, high = fit.band(compute)
     middle = fit.predict(compute)
-    assert (low <= middle).all() and (middle <= high).all() and (high - low < 0.02).all()
+    assert (
+        (low <= middle).all() and (middle <= high).all() and ((high - low) / middle < 5 * 0.002).all()
+    )  # five times the noise of one run
 
 
 def test_units_and_row_order_do_not_matter():
@@ -81,7 +83,7 @@ def test_the_same_seed_gives_the_same_intervals_and_clusters_widen_them():
 
 def test_what_cannot_be_known_is_said():
     one_size = laws.fit_chinchilla(np.full(10, 1e8), np.geomspace(1e8, 1e10, 10), np.linspace(4, 3, 10), bootstrap=20)
-    assert any("params takes 1 values" in warning for warning in one_size.warnings)
+    assert any("params takes 1 value only" in warning for warning in one_size.warnings)
     equal = laws.fit_power_law(np.geomspace(1, 1e3, 8), np.full(8, 3.0), bootstrap=20)
     assert any("all losses are equal" in warning for warning in equal.warnings)
     straight = laws.fit_power_law(np.geomspace(1e3, 1e6, 12), 50 * np.geomspace(1e3, 1e6, 12) ** -0.1, bootstrap=50)
@@ -90,7 +92,7 @@ def test_what_cannot_be_known_is_said():
 
 @pytest.mark.parametrize(
     ("compute", "loss", "word"),
-    [([1, 2], [3, 2], "rows"), ([1, 2, -3], [3, 2, 1], "compute"), ([1, 2, 3], [3, 2, float("nan")], "loss"),
+    [([1, 2], [3, 2], "rows"), ([1, 2, -3], [3, 2, 1], "flops"), ([1, 2, 3], [3, 2, float("nan")], "loss"),
      ([1, 2, 3], [3, 2], "rows")],
 )  # fmt: skip
 def test_wrong_columns_are_named(compute, loss, word):
@@ -126,8 +128,13 @@ def test_laws_need_no_torch():
     import subprocess
     import sys
 
-    code = "import sys; sys.modules['torch'] = None; from laimbench import laws; print(laws.CHINCHILLA.name)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "chinchilla\n"
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch': raise ImportError('torch')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from laimbench import laws; print(laws.CHINCHILLA.name)"
     )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "chinchilla\n"
