@@ -61,10 +61,10 @@ class SumOfPowers(Form):
             + [_Slot(f.parameter, f.variable + 1, f.sign) for f in t.factors if f.parameter is not None]
             for t in self.terms
         ]
-        self._at = {}  # (k, l) -> {pair of basis columns whose product its second derivatives need: column of the products}
-        for k, l in combinations_with_replacement(range(len(self.terms)), 2):
-            wanted = {_ordered(a.column, b.column) for a in self._slots[k] for b in self._slots[l]}
-            self._at[k, l] = {pair: i for i, pair in enumerate(sorted(wanted))}
+        self._at = {}  # (j, k) -> {pair of basis columns whose product its second derivatives need: column of the products}
+        for j, k in combinations_with_replacement(range(len(self.terms)), 2):
+            wanted = {_ordered(a.column, b.column) for a in self._slots[j] for b in self._slots[k]}
+            self._at[j, k] = {pair: i for i, pair in enumerate(sorted(wanted))}
 
     def design(self, log_x: np.ndarray) -> _Design:
         basis = np.concatenate([np.ones((1, log_x.shape[1])), log_x])
@@ -94,7 +94,7 @@ class SumOfPowers(Form):
         np.reciprocal(total, out=total)
         pulls = [
             total if not term.factors else np.multiply(value, total, out=value)
-            for term, value in zip(self.terms, values)
+            for term, value in zip(self.terms, values, strict=True)
         ]
         return log_loss, (pulls, design)
 
@@ -112,18 +112,18 @@ class SumOfPowers(Form):
             if self.terms[k].factors:
                 self._add(hessian, k, k, moments)
             bent_pull = bent * pull
-            for l in range(k, len(pulls)):
-                self._add(hessian, k, l, (bent_pull * pulls[l]) @ design.products[k, l])
+            for other in range(k, len(pulls)):
+                self._add(hessian, k, other, (bent_pull * pulls[other]) @ design.products[k, other])
         return gradient, hessian
 
-    def _add(self, hessian: np.ndarray, k: int, l: int, moments: np.ndarray) -> None:
+    def _add(self, hessian: np.ndarray, j: int, k: int, moments: np.ndarray) -> None:
         """Add the moments (P, columns) of a pair of terms."""
-        at = self._at[k, l]
-        for a in self._slots[k]:
-            for b in self._slots[l]:
+        at = self._at[j, k]
+        for a in self._slots[j]:
+            for b in self._slots[k]:
                 value = a.multiplier * b.multiplier * moments[:, at[_ordered(a.column, b.column)]]
                 hessian[a.parameter, b.parameter] += value
-                if k != l:
+                if j != k:
                     hessian[b.parameter, a.parameter] += value
 
     def jacobian(self, state) -> np.ndarray:
