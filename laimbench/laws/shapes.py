@@ -9,22 +9,23 @@ than C with grouped queries). Two architectures:
 The functions on plain numbers take arrays and fractions too: the planner's continuous family of shapes is made of them.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from laimbench.errors import InputError
+from laimbench.laws.allocation import Flops, six_nd
 
 ARCHITECTURES = ("gpt", "llama")
 VOCABULARY_MULTIPLE = 128  # the output layer is a matrix product: a vocabulary of whole tiles
 LLAMA_HIDDEN = 8 / 3  # F / C at which three matrices have the parameters of two with F = 4 C (Shazeer 2020, arXiv:2002.05202)
 HIDDEN_MULTIPLE = 128
-COUNTED = ("total", "non-embedding")
+COUNTED = ("total", "non_embedding")
 CONVENTIONS = ("6ND", "kaplan", "exact")
 ASPECT = 96.0  # width / depth of the continuous family
-_WIDTHS = np.geomspace(1e-3, 1e9, 4097)  # of the continuous family, between which sizes are interpolated
+_WIDTHS = np.geomspace(1e-3, 1e25, 2049)  # of the continuous family; sizes between are interpolated
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Shape:
                                         self.kv_width, self.hidden)  # fmt: skip
 
     def counted(self, what: str) -> int:
-        """Return the parameters that a law counts: "total" or "non-embedding"."""
+        """Return the parameters that a law counts: "total" or "non_embedding"."""
         return self.params if what == "total" else self.params_non_embedding
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,13 +139,13 @@ def flops_by_convention(
     seqlen: int = 1024,
     tied: bool = True,
     aspect: float = ASPECT,
-) -> Callable[[Any, Any], Any]:
+) -> Flops:
     """Return flops(params, tokens) of training, for ``params`` as the law counts them.
 
     Args:
         convention: "6ND", 6 x params as counted x tokens; "kaplan", 6 x parameters without embeddings x tokens; "exact", every
             matrix product and causal attention.
-        counted: what the law's params are, "total" or "non-embedding".
+        counted: what the law's params are, "total" or "non_embedding".
         architecture, vocab_size, seqlen, tied, aspect: the family of shapes, in width, along which "kaplan" and "exact" find
             the shape of a size.
 
@@ -155,9 +156,8 @@ def flops_by_convention(
                                  ("architecture", architecture, ARCHITECTURES)):  # fmt: skip
         if value not in choices:
             raise InputError(f"{what} is {value!r}, expected one of {', '.join(choices)}")
-    from laimbench.laws.allocation import six_nd
 
-    if convention == "6ND" or (convention == "kaplan" and counted == "non-embedding"):
+    if convention == "6ND" or (convention == "kaplan" and counted == "non_embedding"):
         return six_nd
     hidden = (4.0 if architecture == "gpt" else LLAMA_HIDDEN) * _WIDTHS
     parts = parameter_parts(architecture, vocab_size, seqlen, _WIDTHS, _WIDTHS / aspect, _WIDTHS, hidden, tied)
@@ -169,9 +169,9 @@ def flops_by_convention(
         per_token = training_flops_per_token(
             architecture, vocab_size, seqlen, _WIDTHS, _WIDTHS / aspect, _WIDTHS, hidden
         )
-    log_sizes, log_per_token = np.log(sizes), np.log(per_token)
+    log_per_token = PchipInterpolator(np.log(sizes), np.log(per_token))
 
     def flops(params: Any, tokens: Any) -> Any:
-        return np.exp(np.interp(np.log(params), log_sizes, log_per_token)) * tokens
+        return np.exp(log_per_token(np.log(params))) * tokens
 
     return flops
