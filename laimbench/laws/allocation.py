@@ -23,6 +23,8 @@ Flops = Callable[[Any, Any], Any]  # (params, tokens) -> FLOPs: grows with param
 
 GRID = 400  # sizes looked at before the optimum is narrowed down
 TOKENS_UNIT = 1e12  # far above 1, so that a fixed part of the FLOPs does not swallow the slope
+DRAWS_GRID = 100  # of that, under every draw, and again around its optima
+COMPUTE_GRID = 40
 COMPUTE_RANGE = (1e3, 1e60)  # FLOPs; what is not reached within is called unreachable
 
 
@@ -130,28 +132,38 @@ def allocate(law: Law, compute: float, *, flops: Flops = six_nd, level: float = 
         )
 
 
-def deviation(law: Law, best: Allocation, factor: float, *, flops: Flops = six_nd, level: float = LEVEL) -> Deviation:
-    """Return the cost of a model of ``factor`` times the optimal size at the same compute.
+def deviations(
+    law: Law, best: Allocation, factors: tuple[float, ...], *, flops: Flops = six_nd, level: float = LEVEL
+) -> tuple[Deviation, ...]:
+    """Return the cost of models of ``factors`` times the optimal size at the same compute.
 
     Raises:
-        InputError: the compute does not suffice for a token of that model.
+        InputError: the compute does not suffice for a token of one of them.
     """
-    params = factor * best.params.value
-    tokens = float(tokens_for(params, best.compute, flops))
-    if not tokens >= 1:
-        raise InputError(f"{best.compute:.3g} FLOPs do not suffice for a token of {params:.3g} parameters")
+    params = best.params.value * np.asarray(factors, dtype=float)
+    tokens = np.asarray(tokens_for(params, best.compute, flops), dtype=float)
+    if not (tokens >= 1).all():
+        raise InputError(
+            f"{best.compute:.3g} FLOPs do not suffice for a token of {params[tokens < 1][0]:.3g} parameters"
+        )
     columns = columns_of(law, params, tokens, flops)
-    loss, loss_s = law.predict(*columns)[0], law.draws(*columns)[:, 0]
-    best_s = best_loss_draws(law, np.array([best.compute]), flops)[:, 0]
-    return Deviation(
-        factor=factor,
-        params=params,
-        tokens=tokens,
-        loss=Estimate.of(loss, loss_s, level),
-        extra_loss=Estimate.of(max(loss - best.loss.value, 0.0), np.maximum(loss_s - best_s, 0.0), level),
-        equivalent_compute=Estimate.of(
-            _compute_point(law, loss, flops) / best.compute, _compute_draws(law, loss_s, flops) / best.compute, level
-        ),
+    losses, losses_s = law.predict(*columns), law.draws(*columns)
+    best_s = best_loss_draws(law, np.array([best.compute]), flops)
+    reached = [_compute_point(law, loss, flops) / best.compute for loss in losses]
+    reached_s = _compute_draws(law, losses_s, flops, best.compute * np.array([1e-4, 1.0])) / best.compute
+    return tuple(
+        Deviation(
+            factor=float(factor),
+            params=float(params[i]),
+            tokens=float(tokens[i]),
+            loss=Estimate.of(losses[i], losses_s[:, i], level),
+            extra_loss=Estimate.of(
+                max(losses[i] - best.loss.value, 0.0), np.maximum(losses_s - best_s, 0.0)[:, i], level
+            ),
+            # at most 1 by definition; a search ends a rounding away from it
+            equivalent_compute=Estimate.of(min(reached[i], 1.0), np.minimum(reached_s[:, i], 1.0), level),
+        )
+        for i, factor in enumerate(factors)
     )
 
 
@@ -167,9 +179,8 @@ def compute_for_loss(law: Law, loss: float, *, flops: Flops = six_nd, level: flo
     floor = Estimate.of(best_loss(law, COMPUTE_RANGE[1], flops), draws, level)
     if "E" in law.params:
         floor = Estimate.of(law.params["E"], law.sample_params.get("E", ()), level)
-    compute = Estimate.of(
-        _compute_point(law, loss, flops), _compute_draws(law, np.full(len(draws), loss), flops), level
-    )
+    wanted = np.full((len(draws), 1), loss)
+    compute = Estimate.of(_compute_point(law, loss, flops), _compute_draws(law, wanted, flops)[:, 0], level)
     return RequiredCompute(float(loss), compute, floor)
 
 
@@ -282,14 +293,21 @@ def _sizes(law: Law, compute: float, flops: Flops) -> np.ndarray:
 
 
 def _optimum_draws(law: Law, computes: np.ndarray, flops: Flops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return N*, D*, L* under each draw, (samples, computes): the least point of the grid, and the parabola through it."""
+    """Return N*, D*, L* under each draw, (samples, computes).
+
+    A grid over all sizes, a second one over those where any draw has its optimum, and there the parabola through the least
+    point and its neighbours.
+    """
     found = []
     for compute in computes:
-        sizes = _sizes(law, compute, flops)
-        tokens = tokens_for(sizes, compute, flops)
-        losses = law.draws(*columns_of(law, sizes, tokens, flops))
+        sizes = _sizes(law, compute, flops)[:: GRID // DRAWS_GRID]
+        for last in (False, True):
+            tokens = tokens_for(sizes, compute, flops)
+            losses = law.draws(*columns_of(law, sizes, tokens, flops))
+            least = np.clip(losses.argmin(-1), 1, len(sizes) - 2)
+            if len(losses) and not last:
+                sizes = np.geomspace(sizes[least.min() - 1], sizes[least.max() + 1], DRAWS_GRID)
         row, step = np.arange(len(losses)), np.log(sizes[1] / sizes[0])
-        least = np.clip(losses.argmin(-1), 1, len(sizes) - 2)
         below, at, above = (losses[row, least + k] for k in (-1, 0, 1))
         curvature = below - 2 * at + above
         with np.errstate(all="ignore"):
@@ -315,16 +333,25 @@ def _compute_point(law: Law, loss: float, flops: Flops) -> float:
     return math.exp(brentq(gap, low, high, xtol=1e-12, rtol=1e-14))
 
 
-def _compute_draws(law: Law, losses: np.ndarray, flops: Flops) -> np.ndarray:
-    """Return the compute for losses (samples,), each under its own draw, (samples,)."""
+def _compute_draws(law: Law, losses: np.ndarray, flops: Flops, within: np.ndarray | None = None) -> np.ndarray:
+    """Return the compute for losses (samples, n), each under its own draw, (samples, n).
+
+    Without a closed form by lines between points of the curve of best losses: first over ``within``, by default everything,
+    then over where the answers lie.
+    """
     if not len(losses):
-        return np.empty(0)
+        return np.empty(losses.shape)
     if is_closed_form(law, flops):
         with np.errstate(all="ignore"):
-            return _closed_form_compute(law.sample_params, losses)
-    grid = np.linspace(*_searchable(law, flops), 120)
-    best = np.minimum.accumulate(best_loss_draws(law, np.exp(grid), flops), axis=-1)
-    found = [np.interp(-loss, -row, grid, right=np.inf) for loss, row in zip(losses, best, strict=True)]
+            return _closed_form_compute({name: v[:, None] for name, v in law.sample_params.items()}, losses)
+    ends = _searchable(law, flops) if within is None else np.log(within)
+    for _ in range(2 if within is None else 1):
+        grid = np.linspace(*ends, COMPUTE_GRID)
+        best = np.minimum.accumulate(best_loss_draws(law, np.exp(grid), flops), axis=-1)
+        found = np.array([np.interp(-loss, -row, grid, right=np.inf) for loss, row in zip(losses, best, strict=True)])
+        inside = found[np.isfinite(found)]
+        if inside.size:
+            ends = max(inside.min() - (grid[1] - grid[0]), grid[0]), min(inside.max() + (grid[1] - grid[0]), grid[-1])
     return np.exp(found)
 
 
@@ -345,7 +372,7 @@ def _searchable(law: Law, flops: Flops) -> tuple[float, float]:
 
 def _closed_form_compute(params: dict[str, Any], loss: Any) -> np.ndarray:
     E, alpha, beta = (np.asarray(params[k], dtype=float) for k in ("E", "alpha", "beta"))
-    reducible = closed_form(params, np.array([6.0]))[2][..., 0] - E  # at c = 1
+    reducible = closed_form({**params, "E": 0.0 * E}, np.array([6.0]))[2][..., 0]  # at c = 1
     above = np.asarray(loss, dtype=float) - E
     with np.errstate(all="ignore"):
         compute = 6.0 * (reducible / above) ** (1 / alpha + 1 / beta)

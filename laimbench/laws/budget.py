@@ -12,7 +12,9 @@ from laimbench.errors import InputError
 
 SECONDS_PER_HOUR = 3600.0
 GIB = 2**30
-UTILISATION = 0.4  # where none is given: PaLM 540B reached 0.46 (arXiv:2204.02311), Llama 3 405B 0.38-0.43 (arXiv:2407.21783)
+UTILISATION = (
+    0.4  # where none is given: PaLM 540B reached 0.46 (arXiv:2204.02311), Llama 3 405B 0.38-0.43 (arXiv:2407.21783)
+)
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,17 @@ ACCELERATORS = {
     accelerator.name.lower(): accelerator
     for accelerator in (
         Accelerator("A100", 312e12, 80 * GIB),  # NVIDIA A100 datasheet, SXM4 80 GB: 312 TFLOPS, 624 with sparsity
-        Accelerator("H100", 989.4e12, 80 * GIB),  # NVIDIA H100 architecture whitepaper, SXM5: 989.4, 1,978.9 with sparsity
+        Accelerator(
+            "H100", 989.4e12, 80 * GIB
+        ),  # NVIDIA H100 architecture whitepaper, SXM5: 989.4, 1,978.9 with sparsity
         Accelerator("H200", 989.4e12, 141 * GIB),  # NVIDIA H200 datasheet, SXM: H100's chip with 141 GB
-        Accelerator("B200", 2250e12, 180 * GIB),  # NVIDIA HGX B200 datasheet: 36 PFLOPS with sparsity and 1.44 TB for eight
+        Accelerator(
+            "B200", 2250e12, 180 * GIB
+        ),  # NVIDIA HGX B200 datasheet: 36 PFLOPS with sparsity and 1.44 TB for eight
         Accelerator("L40S", 362.05e12, 48 * GIB),  # NVIDIA L40S datasheet: 362.05 TFLOPS, 733 with sparsity
-        Accelerator("MI300X", 1307.4e12, 192 * GIB),  # AMD Instinct MI300X datasheet: 1,307.4 TFLOPS, 2,614.9 with sparsity
+        Accelerator(
+            "MI300X", 1307.4e12, 192 * GIB
+        ),  # AMD Instinct MI300X datasheet: 1,307.4 TFLOPS, 2,614.9 with sparsity
     )
 }
 
@@ -83,7 +91,9 @@ def of_flops(flops: float) -> Budget:
     return Budget(_positive("FLOPs", flops), (f"{flops:.4g} FLOPs",))
 
 
-def of_accelerator_hours(hours: float, device: Accelerator, utilisation: float = UTILISATION, devices: int = 1) -> Budget:
+def of_accelerator_hours(
+    hours: float, device: Accelerator, utilisation: float = UTILISATION, devices: int = 1
+) -> Budget:
     """Return the FLOPs of accelerator-hours, those of all devices together."""
     if not 0 < utilisation <= 1:
         raise InputError(f"the utilisation is {utilisation}, expected a share above 0, at most 1")

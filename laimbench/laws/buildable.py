@@ -45,7 +45,9 @@ class Architecture:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
         if self.kind == "gpt" and self.kv_ratio != 1:
-            raise InputError(f"kv_ratio is {self.kv_ratio} with architecture gpt, which has no grouped queries; expected 1")
+            raise InputError(
+                f"kv_ratio is {self.kv_ratio} with architecture gpt, which has no grouped queries; expected 1"
+            )
 
     def shape(self, width: int, depth: int, head_size: int) -> Shape:
         heads = width // head_size
@@ -96,14 +98,26 @@ def shapes_near(params: float, architecture: Architecture = GPT2) -> list[Shape]
                 if architecture.shape(width, depths[0], head_size).counted(architecture.counted) > 4 * params:
                     break
             # widths of whole tiles of 128 beyond 1024, and no more than a few percent apart
-            width += step if width < 1024 else math.ceil(max(width / 32, 128, step) / math.lcm(128, step)) * math.lcm(128, step)
+            width += (
+                step
+                if width < 1024
+                else math.ceil(max(width / 32, 128, step) / math.lcm(128, step)) * math.lcm(128, step)
+            )
     if not found:
-        raise InputError(f"kv_ratio is {architecture.kv_ratio}: no width up to {MAX_WIDTH} holds a whole group of heads")
+        raise InputError(
+            f"kv_ratio is {architecture.kv_ratio}: no width up to {MAX_WIDTH} holds a whole group of heads"
+        )
     sizes = [shape.counted(architecture.counted) for shape in found.values()]
     near = [shape for shape, size in zip(found.values(), sizes, strict=True) if abs(math.log(size / params)) <= NEAR]
     if not near:
         nearest = min(sizes, key=lambda size: abs(math.log(size / params)))
-        where = "smaller than the smallest" if params < min(sizes) else "larger than the largest" if params > max(sizes) else "between"
+        where = (
+            "smaller than the smallest"
+            if params < min(sizes)
+            else "larger than the largest"
+            if params > max(sizes)
+            else "between"
+        )
         raise InputError(
             f"{params:.4g} parameters are {where} buildable models, the nearest has {nearest:.4g} with a vocabulary of "
             f"{padded_vocabulary(architecture.vocab_size)}; change the budget or --vocab-size"

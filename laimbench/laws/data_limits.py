@@ -20,7 +20,15 @@ from scipy.optimize import brentq
 
 from laimbench.errors import InputError
 from laimbench.laws.allocation import (
-    Allocation, Flops, allocate, closed_form, columns_of, compute_for_loss, is_closed_form, optimum, six_nd,
+    Allocation,
+    Flops,
+    allocate,
+    closed_form,
+    columns_of,
+    compute_for_loss,
+    is_closed_form,
+    optimum,
+    six_nd,
 )  # fmt: skip
 from laimbench.laws.law import LEVEL, Estimate, Law
 
@@ -69,7 +77,9 @@ class DataLimitedLaw:
         if not (math.isfinite(unique_tokens) and unique_tokens > 0):
             raise InputError(f"the unique tokens are {unique_tokens}, expected a positive finite number")
         if not {"params", "tokens"} <= set(law.form.variables):
-            raise InputError(f"the law is in {', '.join(law.form.variables)}, expected params and tokens for a limit of data")
+            raise InputError(
+                f"the law is in {', '.join(law.form.variables)}, expected params and tokens for a limit of data"
+            )
         self.law, self.unique_tokens, self.r_d, self.r_n = law, float(unique_tokens), r_d, r_n
         self.params, self.sample_params = law.params, law.sample_params
         self.warnings, self.domain = law.warnings, law.domain
@@ -93,20 +103,23 @@ class DataLimitedLaw:
             known = {"params": params, "tokens": tokens, "unique_tokens": np.minimum(tokens, self.unique_tokens)}
             return tuple(known[name] for name in self.law.form.variables)
         useful = np.minimum(params, self.useful_params)
-        return columns_of(self.law, effective(params, useful, self.r_n), effective(tokens, self.unique_tokens, self.r_d))
+        return columns_of(
+            self.law, effective(params, useful, self.r_n), effective(tokens, self.unique_tokens, self.r_d)
+        )
 
 
 @dataclass(frozen=True)
 class DataLimits:
     """What limited data do to a plan.
 
-    best: the best split on these data; epochs: its passes over them; effective_tokens: what its tokens are worth;
+    unlimited: the best split with fresh data; best: that on these data; epochs: its passes over them; effective_tokens: what its tokens are worth;
     next_token_worth: of a token more, against a fresh one; extra_loss: over unlimited data; equivalent_compute: the share of
     the compute that would reach the same loss with unlimited data; half_worth_epochs and worthless_epochs: where a repeated
     token is worth a half and a tenth; these are None where the law has its own way of repetition.
     """
 
     unique_tokens: float
+    unlimited: Allocation
     best: Allocation
     epochs: Estimate
     effective_tokens: float | None
@@ -146,8 +159,11 @@ def data_limits(
         rows.append(row)
     return DataLimits(
         unique_tokens=float(unique_tokens),
+        unlimited=unlimited,
         best=best,
-        epochs=Estimate(epochs, *(None if end is None else end / unique_tokens for end in (best.tokens.low, best.tokens.high))),
+        epochs=Estimate(
+            epochs, *(None if end is None else end / unique_tokens for end in (best.tokens.low, best.tokens.high))
+        ),
         effective_tokens=None if own else float(effective(best.tokens.value, unique_tokens, R_D)),
         next_token_worth=None if own else float(worth(epochs)),
         extra_loss=_extra(limited, best, law, unlimited, flops, level),

@@ -108,7 +108,9 @@ def allocate_for_inference(
         inference_flops=float(serving_flops(params, served_tokens)),
         total=float(found.fun),
         reference_total=reference_total,
-        saving=Estimate.of(1 - float(found.fun) / reference_total, 1 - cost(params_s, tokens_s) / reference_total, level),
+        saving=Estimate.of(
+            1 - float(found.fun) / reference_total, 1 - cost(params_s, tokens_s) / reference_total, level
+        ),
     )
 
 

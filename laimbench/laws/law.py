@@ -149,7 +149,9 @@ def parse_law(text: str, form: str = "chinchilla") -> KnownLaw:
     for part in text.split(","):
         name, separator, value = (piece.strip() for piece in part.partition("="))
         if not separator or name in params:
-            raise InputError(f"the law has {part.strip()!r}, expected each of {', '.join(FORMS[form].names)} once, =value")
+            raise InputError(
+                f"the law has {part.strip()!r}, expected each of {', '.join(FORMS[form].names)} once, =value"
+            )
         try:
             params[name] = float(value)
         except ValueError:

@@ -68,7 +68,10 @@ def training_memory(
     tokens = micro_batch * shape.seqlen
     block = block_activations(shape, element) * tokens
     if checkpointing:
-        activations = {"block inputs": float(shape.depth * shape.width * element * tokens), "one block again": float(block)}
+        activations = {
+            "block inputs": float(shape.depth * shape.width * element * tokens),
+            "one block again": float(block),
+        }
     else:
         activations = {"activations": float(shape.depth * block)}
     # around the blocks: the sum of embeddings, and the final norm's input and output

@@ -7,11 +7,19 @@ import numpy as np
 
 from laimbench.errors import InputError
 from laimbench.laws.allocation import (
-    Allocation, Deviation, Flops, RequiredCompute, allocate, best_loss, best_loss_draws, check_compute, compute_for_loss,
-    deviation,
+    Allocation,
+    Deviation,
+    Flops,
+    RequiredCompute,
+    allocate,
+    best_loss,
+    best_loss_draws,
+    check_compute,
+    compute_for_loss,
+    deviations,
 )  # fmt: skip
-from laimbench.laws.buildable import GPT2, Architecture, Candidate, candidates
 from laimbench.laws.budget import GIB, Budget
+from laimbench.laws.buildable import GPT2, Architecture, Candidate, candidates
 from laimbench.laws.data_limits import DataLimitedLaw, DataLimits, data_limits
 from laimbench.laws.inference import InferenceAllocation, allocate_for_inference, tokens_for_loss
 from laimbench.laws.law import LEVEL, Estimate, Law
@@ -120,7 +128,9 @@ def make_plan(
     if required and not required.reachable:
         return Plan(**empty, compute=compute, loss=Estimate(loss), warnings=tuple(warnings))
     check_compute(compute)
-    expected = Estimate.of(best_loss(law_here, compute, flops), best_loss_draws(law_here, np.array([compute]), flops)[:, 0], level)
+    expected = Estimate.of(
+        best_loss(law_here, compute, flops), best_loss_draws(law_here, np.array([compute]), flops)[:, 0], level
+    )
     if law.form.variables == ("compute",):
         warnings.append("the law is in compute alone: it does not say how to split it; fit --form chinchilla for that")
         beyond = _beyond(law, {"compute": compute}, warnings)
@@ -137,7 +147,7 @@ def make_plan(
     )  # fmt: skip
     found = {
         "allocation": best,
-        "deviations": tuple(deviation(law_here, best, factor, flops=flops, level=level) for factor in FACTORS),
+        "deviations": deviations(law_here, best, FACTORS, flops=flops, level=level),
         "inference": inference,
         "data": None if unique_tokens is None else _limits(law, compute, unique_tokens, flops, level),
         "candidates": tuple(models),
@@ -178,7 +188,9 @@ def _limits(law: Law, compute: float, unique_tokens: float, flops: Flops, level:
     return data_limits(law, allocate(law, compute, flops=flops, level=level), unique_tokens, flops=flops, level=level)
 
 
-def _tokens_of(law: Law, compute: float, inference: InferenceAllocation | None, architecture: Architecture, flops: Flops):
+def _tokens_of(
+    law: Law, compute: float, inference: InferenceAllocation | None, architecture: Architecture, flops: Flops
+):
     """Return how a shape's training tokens follow: from the budget, or from the quality wanted."""
     if inference is None:
         return lambda shape: compute / shape.training_flops_per_token
@@ -207,4 +219,3 @@ def _fits(shape: Shape, setting: Training, budget: Budget) -> str:
         f"does not fit {device.name} ({device.memory / GIB:.0f} GiB) by data parallelism over {setting.devices}: "
         f"{least / GIB:.1f} GiB at best; more devices, or tensor or pipeline parallelism"
     )
-

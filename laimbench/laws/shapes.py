@@ -20,7 +20,9 @@ from laimbench.laws.allocation import Flops, six_nd
 
 ARCHITECTURES = ("gpt", "llama")
 VOCABULARY_MULTIPLE = 128  # the output layer is a matrix product: a vocabulary of whole tiles
-LLAMA_HIDDEN = 8 / 3  # F / C at which three matrices have the parameters of two with F = 4 C (Shazeer 2020, arXiv:2002.05202)
+LLAMA_HIDDEN = (
+    8 / 3
+)  # F / C at which three matrices have the parameters of two with F = 4 C (Shazeer 2020, arXiv:2002.05202)
 HIDDEN_MULTIPLE = 128
 COUNTED = ("total", "non_embedding")
 CONVENTIONS = ("6ND", "kaplan", "exact")
