@@ -19,11 +19,11 @@ UTILISATION = (
 
 @dataclass(frozen=True)
 class Accelerator:
-    """peak_flops: dense bf16 FLOP/s without structured sparsity, by the vendor; memory: nominal bytes."""
+    """peak_flops: dense bf16 FLOP/s without structured sparsity, by the vendor; memory: nominal bytes, None where unknown."""
 
     name: str
     peak_flops: float
-    memory: float
+    memory: float | None
 
 
 ACCELERATORS = {
@@ -82,7 +82,7 @@ def accelerator(name: str, peak_flops: float | None = None, memory: float | None
             f"the accelerator is {name!r}, expected one of {names}; any other (cpu) needs its measured peak FLOP/s"
         )
     if known is None:
-        return Accelerator(name, peak_flops, memory or math.inf)
+        return Accelerator(name, peak_flops, memory)
     return Accelerator(known.name, peak_flops or known.peak_flops, memory or known.memory)
 
 

@@ -45,7 +45,7 @@ class Training:
 class Plan:
     """Everything ``make_plan`` found. Parts that do not apply are None or empty.
 
-    compute: training FLOPs planned with; loss: expected, best split; allocation: the best split; beyond: by how much each
+    compute: training FLOPs planned with, None where the loss wanted is not reachable; loss: expected, best split; allocation: the best split; beyond: by how much each
     variable leaves the data's range (1: within), None where the law does not say its range; memory: of the first candidate,
     kept and checkpointed; fits: the least sharding with which that candidate fits the accelerator, in words.
     """
@@ -53,7 +53,7 @@ class Plan:
     law: dict[str, Any]
     convention: str
     counted: str
-    compute: float
+    compute: float | None
     loss: Estimate
     budget: Budget | None
     required: RequiredCompute | None
@@ -126,7 +126,7 @@ def make_plan(
         allocation=None, deviations=(), inference=None, data=None, candidates=(), memory=None, fits=None, beyond=None,
     )  # fmt: skip
     if required and not required.reachable:
-        return Plan(**empty, compute=compute, loss=Estimate(loss), warnings=tuple(warnings))
+        return Plan(**empty, compute=None, loss=Estimate(loss), warnings=tuple(warnings))
     check_compute(compute)
     expected = Estimate.of(
         best_loss(law_here, compute, flops), best_loss_draws(law_here, np.array([compute]), flops)[:, 0], level
@@ -157,7 +157,9 @@ def make_plan(
     }
     setting = training or Training()
     memory = tuple(_memory(models[0].shape, setting, setting.zero_stage, keep) for keep in (False, True))
-    fits = _fits(models[0].shape, setting, budget) if budget and budget.accelerator else None
+    fits = (
+        _fits(models[0].shape, setting, budget) if budget and budget.accelerator and budget.accelerator.memory else None
+    )
     return Plan(**{**empty, **found, "memory": memory, "fits": fits}, compute=compute, loss=expected,
                 warnings=tuple(warnings))  # fmt: skip
 

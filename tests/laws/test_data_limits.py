@@ -65,7 +65,7 @@ def test_a_law_with_its_own_repetition_is_asked_with_it():
         params, sample_params, warnings, domain = {}, {}, [], None
 
         def predict(self, params, tokens, unique):
-            return 1.5 + 400 / params**0.34 + 2000 / np.sqrt(tokens * unique) ** 0.36
+            return np.atleast_1d(1.5 + 400 / params**0.34 + 2000 / np.sqrt(tokens * unique) ** 0.36)
 
         def draws(self, *columns):
             return np.empty((0, len(np.atleast_1d(columns[0]))))
