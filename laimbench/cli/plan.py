@@ -12,6 +12,8 @@ from rich.table import Table
 from laimbench.cli.output import JsonOption, console_for, emit_json
 from laimbench.errors import InputError
 
+GIB = 2**30
+
 
 def plan(
     source: Annotated[Path | None, typer.Argument(help="A law: the JSON of `laimbench fit --json`.")] = None,
@@ -137,7 +139,7 @@ def _print(console: Console, plan: Any, source: str) -> None:
     for step in plan.budget.steps if plan.budget else ():
         console.print(f"Budget: {step}")
     if plan.required:
-        _print_required(console, plan.required)
+        _print_required(console, plan.required, plan.unique_tokens)
     if plan.allocation:
         _print_allocation(console, plan)
     elif plan.budget or plan.required.reachable:
@@ -153,8 +155,9 @@ def _print(console: Console, plan: Any, source: str) -> None:
         console.print(f"warning: {escape(warning)}")
 
 
-def _print_required(console: Console, required: Any) -> None:
-    floor = f"the law's floor is {_shown(required.floor, '.4f')} nats"
+def _print_required(console: Console, required: Any, unique: float | None) -> None:
+    given = "" if unique is None else f" with {_count(unique)} unique tokens"
+    floor = f"the law's floor{given} is {_shown(required.floor, '.4f')} nats"
     if not required.reachable:
         console.print(f"Loss {required.loss:g}: not reachable at any compute; {floor}")
         return
@@ -167,7 +170,7 @@ def _print_allocation(console: Console, plan: Any) -> None:
     best = plan.allocation
     limit = f", of {_count(plan.data.unique_tokens)} unique tokens" if plan.data else ""
     title = f"Optimal for {plan.compute:.4g} training FLOPs ({plan.convention}{limit}; {best.method})"
-    table = _table(title, "", "value", "95 % interval")
+    table = _table(console, title, "", "value", "95 % interval")
     rows = (("parameters N*", best.params, _count), ("tokens D*", best.tokens, _count),
             ("tokens per parameter", best.tokens_per_param, _three), ("loss, nats", best.loss, _four),
             ("a: N* ~ C^a", best.a, _four), ("b: D* ~ C^b", best.b, _four))  # fmt: skip
@@ -180,7 +183,7 @@ def _print_allocation(console: Console, plan: Any) -> None:
         ]
         console.print(f"Against the range of the data: {', '.join(parts)}")
     _print_hours(console, plan, plan.compute)
-    table = _table("Cost of another size at the same compute", "size", "parameters", "tokens", "loss", "extra loss",
+    table = _table(console, "Cost of another size at the same compute", "size", "parameters", "tokens", "loss", "extra loss",
                    "the optimum gets there with")  # fmt: skip
     for row in plan.deviations:
         table.add_row(f"{row.factor:g} N*", _count(row.params), _count(row.tokens), _shown(row.loss, ".4f"),
@@ -196,7 +199,7 @@ def _print_hours(console: Console, plan: Any, flops: float) -> None:
 def _print_inference(console: Console, plan: Any) -> None:
     found = plan.inference
     title = f"Cheapest over its life when {_count(found.served_tokens)} tokens are served, at the same loss {found.loss:.4f}"
-    table = _table(title, "", "value", "95 % interval")
+    table = _table(console, title, "", "value", "95 % interval")
     for name, estimate, form in (("parameters", found.params, _count), ("tokens", found.tokens, _count),
                                  ("tokens per parameter", found.tokens_per_param, _three),
                                  ("saved in total", found.saving, "{:.1%}".format)):  # fmt: skip
@@ -216,9 +219,9 @@ def _print_inference(console: Console, plan: Any) -> None:
 def _print_data(console: Console, found: Any) -> None:
     best, fresh = found.best, found.unlimited
     console.print(
-        f"Data: {_count(found.unique_tokens)} unique tokens make {_shown(found.epochs, '.3g')} epochs. Fresh data would allow "
-        f"N {_count(fresh.params.value)}, D {_count(fresh.tokens.value)} and {_shown(found.extra_loss, '.4f')} nats less, or the "
-        f"same loss with {found.equivalent_compute:.1%} of the compute."
+        f"\nLimited data: {_count(found.unique_tokens)} unique tokens make {_shown(found.epochs, '.3g')} epochs. Fresh data would "
+        f"allow N {_count(fresh.params.value)}, D {_count(fresh.tokens.value)}\n"
+        f"and {_shown(found.extra_loss, '.4f')} nats less, or the same loss with {found.equivalent_compute:.1%} of the compute."
     )
     if found.next_token_worth is not None:
         pays = found.epochs.value < found.half_worth_epochs
@@ -227,7 +230,7 @@ def _print_data(console: Console, found: Any) -> None:
             f"{found.next_token_worth:.0%} of one; half after {found.half_worth_epochs:.3g} epochs, a tenth after "
             f"{found.worthless_epochs:.3g}: {'more epochs still pay' if pays else 'more epochs hardly pay, more data would'}"
         )
-    table = _table(f"The same model, {_count(best.params.value)}, for more epochs", "epochs", "tokens", "FLOPs", "loss",
+    table = _table(console, f"The same model, {_count(best.params.value)}, for more epochs", "epochs", "tokens", "FLOPs", "loss",
                    "tokens' worth", "next token's worth")  # fmt: skip
     for row in found.table:
         table.add_row(str(row["epochs"]), _count(row["tokens"]), f"{row['flops']:.3g}", f"{row['loss']:.4f}",
@@ -239,7 +242,7 @@ def _print_data(console: Console, found: Any) -> None:
 def _print_candidates(console: Console, plan: Any) -> None:
     first = plan.candidates[0].shape
     llama, total = first.architecture == "llama", plan.inference is not None
-    table = _table(
+    table = _table(console,
         f"Buildable: {first.architecture}, vocabulary {first.vocab_size}, {'tied' if first.tied else 'untied'}, sequences of "
         f"{first.seqlen}; tokens by the models' exact FLOPs, best first",
         "width", "depth", "heads", *(["kv heads", "hidden"] if llama else []), "parameters", "non-embedding", "of N", "tokens",
@@ -252,26 +255,30 @@ def _print_candidates(console: Console, plan: Any) -> None:
                       f"{c.distance:.3f}", _count(c.tokens), _four(c.loss.value), f"{c.training_flops:.4g}",
                       *([f"{c.total_flops:.4g}"] if total else []), f"{c.batch_tokens:,}", f"{c.steps:,}")  # fmt: skip
     console.print(table)
-    if interval := _interval(plan.candidates[0].loss, _four):
-        console.print(f"The first one's loss: {interval}; what differs by less than that is equally good.")
+    interval = _interval(plan.candidates[0].loss, _four)
+    console.print(
+        f"The first one's loss: {_four(plan.candidates[0].loss.value)}{f' ({interval})' if interval else ''}. "
+        "A law knows the size and not the shape: take the one that suits the hardware."
+    )
 
 
 def _print_memory(console: Console, plan: Any) -> None:
     kept, again = plan.memory
     first = plan.candidates[0].shape
-    table = _table(
-        f"Memory per device of width {first.width}, depth {first.depth}, GiB", "", "activations kept", "checkpointed"
-    )
+    title = f"Memory per device, GiB: width {first.width}, depth {first.depth}, fused loss (logits are never held)"
+    table = _table(console, title, "", "activations kept", "checkpointed")
     for name in dict.fromkeys([*kept.terms, *again.terms]):
-        table.add_row(name, *(f"{m.terms[name] / 2**30:.3g}" if name in m.terms else "" for m in (kept, again)))
-    table.add_row("total", f"{kept.total / 2**30:.3g}", f"{again.total / 2**30:.3g}")
+        if any(m.terms.get(name) for m in (kept, again)):
+            table.add_row(name, *(f"{m.terms[name] / GIB:.3g}" if name in m.terms else "" for m in (kept, again)))
+    table.add_row("total", f"{kept.total / GIB:.3g}", f"{again.total / GIB:.3g}")
     console.print(table)
     if plan.fits:
         console.print(f"It {escape(plan.fits)}")
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+def _table(console: Console, title: str, *columns: str) -> Table:
+    console.print(f"\n{escape(title)}")
+    table = Table()
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left")
     return table

@@ -25,6 +25,7 @@ GRID = 400  # sizes looked at before the optimum is narrowed down
 TOKENS_UNIT = 1e12  # far above 1, so that a fixed part of the FLOPs does not swallow the slope
 DRAWS_GRID = 100  # of that, under every draw, and again around its optima
 COMPUTE_GRID = 40
+ENDLESS = 1e300  # parameters or tokens: what is left of the loss is its floor
 COMPUTE_RANGE = (1e3, 1e60)  # FLOPs; what is not reached within is called unreachable
 
 
@@ -175,11 +176,11 @@ def compute_for_loss(law: Law, loss: float, *, flops: Flops = six_nd, level: flo
     """
     if not (math.isfinite(loss) and loss > 0):
         raise InputError(f"the loss wanted is {loss}, expected a positive finite number")
-    draws = law.draws(*columns_of(law, 1e60, 1e60, flops))[:, 0]
-    floor = Estimate.of(best_loss(law, COMPUTE_RANGE[1], flops), draws, level)
-    if "E" in law.params:
-        floor = Estimate.of(law.params["E"], law.sample_params.get("E", ()), level)
-    wanted = np.full((len(draws), 1), loss)
+    with np.errstate(over="ignore"):
+        everything = columns_of(law, ENDLESS, ENDLESS, flops)
+        floors = law.draws(*everything)[:, 0]
+        floor = Estimate.of(law.predict(*everything)[0], floors, level)
+    wanted = np.full((len(floors), 1), loss)
     compute = Estimate.of(_compute_point(law, loss, flops), _compute_draws(law, wanted, flops)[:, 0], level)
     return RequiredCompute(float(loss), compute, floor)
 

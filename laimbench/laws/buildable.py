@@ -97,12 +97,9 @@ def shapes_near(params: float, architecture: Architecture = GPT2) -> list[Shape]
                     found[width, shape.depth] = shape
                 if architecture.shape(width, depths[0], head_size).counted(architecture.counted) > 4 * params:
                     break
-            # widths of whole tiles of 128 beyond 1024, and no more than a few percent apart
-            width += (
-                step
-                if width < 1024
-                else math.ceil(max(width / 32, 128, step) / math.lcm(128, step)) * math.lcm(128, step)
-            )
+            # no finer than about 3 %, so that large widths are multiples of large powers of two
+            finest = math.lcm(step, 2 ** max(int(math.log2(width / 32)), 0), 128 if width >= 1024 else 1)
+            width = (width // finest + 1) * finest
     if not found:
         raise InputError(
             f"kv_ratio is {architecture.kv_ratio}: no width up to {MAX_WIDTH} holds a whole group of heads"

@@ -20,7 +20,7 @@ from laimbench.laws.allocation import Allocation, Flops, columns_of, six_nd
 from laimbench.laws.law import LEVEL, Estimate, Law
 
 MAX_LOG_TOKENS = 140.0
-BISECTIONS = 70  # of that range, down to a relative 1e-19
+BISECTIONS = 56  # of that range, down to a relative 2e-15
 
 
 @dataclass(frozen=True)

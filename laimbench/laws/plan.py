@@ -56,6 +56,7 @@ class Plan:
     compute: float | None
     loss: Estimate
     budget: Budget | None
+    unique_tokens: float | None
     required: RequiredCompute | None
     allocation: Allocation | None
     deviations: tuple[Deviation, ...]
@@ -122,7 +123,7 @@ def make_plan(
     if not law.sample_params:
         warnings.append("the law has no bootstrap draws: there are no intervals")
     empty = dict(
-        law=law.to_dict(), convention=convention, counted=architecture.counted, budget=budget, required=required,
+        law=law.to_dict(), convention=convention, counted=architecture.counted, budget=budget, required=required, unique_tokens=unique_tokens,
         allocation=None, deviations=(), inference=None, data=None, candidates=(), memory=None, fits=None, beyond=None,
     )  # fmt: skip
     if required and not required.reachable:

@@ -48,7 +48,7 @@ def test_what_people_read(capsys):
     )
     text = capsys.readouterr().out
     for words in ("500 H100-hours x 3600 s", "parameters N*", "tokens per parameter", "0.5 N*", "Buildable: llama", "AdamW moments",
-                  "served", "unique tokens make", "warning: the law has no bootstrap draws"):  # fmt: skip
+                  "served", "Limited data: 5B unique tokens make", "warning: the law has no bootstrap draws"):  # fmt: skip
         assert words in text, words
 
 

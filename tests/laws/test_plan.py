@@ -39,6 +39,13 @@ def test_a_loss_below_the_floor_is_an_answer_without_models():
     json.dumps(plan.to_dict(), allow_nan=False)
 
 
+def test_few_data_raise_the_floor():
+    """D' and N' have limits: a loss above E may be out of reach of these data."""
+    plan = make_plan(epoch(), loss=2.0, unique_tokens=1e9)
+    assert not plan.required.reachable and plan.required.floor.value > 2.0 > 1.8172
+    assert make_plan(epoch(), loss=2.0, unique_tokens=1e12).required.reachable
+
+
 def test_far_from_the_data_is_said():
     near = make_plan(with_draws(), budget.of_flops(1e20))
     assert near.beyond == {"params": 1.0, "tokens": 1.0} and not near.warnings
