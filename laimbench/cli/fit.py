@@ -55,7 +55,19 @@ def fit(
     )
     for warning in found.warnings:
         console.print(f"warning: {warning}")
-    emit_json({"source": str(source), "where": filters, **found.to_dict()}, json)
+    emit_json(
+        {
+            "source": str(source),
+            "where": filters,
+            **found.to_dict(),
+            # what `laimbench plan` needs for intervals and for saying how far it extrapolates
+            "domain": {
+                name: [min(runs[name]), max(runs[name])] for name in ("params", "tokens", "flops") if name in runs
+            },
+            "draws": {name: draws.tolist() for name, draws in found.form.values(found.samples).items()},
+        },
+        json,
+    )
 
 
 def is_store(path: Path) -> bool:

@@ -63,8 +63,7 @@ class Fit:
         return self.form.at(self.theta, *x)
 
     def draws(self, *x: Any) -> np.ndarray:
-        """Return the bootstrap's losses at x, (samples, rows)."""
-        self._need_samples()
+        """Return the bootstrap's losses at x, (samples, rows); without a bootstrap there are no samples."""
         return self.form.at(self.samples, *x)
 
     def band(self, *x: Any, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

@@ -125,6 +125,18 @@ class Form(ABC):
                 out[..., i] = 1 / (1 + np.exp(-theta[..., i]))
         return out
 
+    def from_natural(self, natural: np.ndarray) -> np.ndarray:
+        """Return theta (..., M) of parameters as their names mean them: the inverse of ``natural``."""
+        out = np.array(natural, dtype=float)
+        with np.errstate(all="ignore"):
+            for i, parameter in enumerate(self.parameters):
+                if parameter.kind == "log":
+                    out[..., i] = np.log(out[..., i])
+                elif parameter.kind == "logit":
+                    out[..., i] = np.log(out[..., i]) - np.log1p(-out[..., i])
+        low, high = self.box()
+        return np.where(np.isinf(out), np.clip(out, low, high), out)
+
     def values(self, theta: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parameters by name, (...,) each."""
         plain = self.natural(theta)
@@ -153,7 +165,7 @@ class Form(ABC):
 def to_theta(parameter: Parameter, value: float, where: str = "parameters") -> float:
     """Return one parameter as theta holds it, at its limit where the value is that."""
     low, high = BOX[parameter.kind]
-    if parameter.kind == "log" and value >= 0:
+    if parameter.kind == "log" and 0 <= value < np.inf:
         return max(low, float(np.log(value))) if value > 0 else low
     if parameter.kind == "logit" and 0 <= value <= 1:
         return float(np.clip(np.log(value) - np.log1p(-value), low, high)) if 0 < value < 1 else (low, high)[int(value)]
