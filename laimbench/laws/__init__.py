@@ -7,8 +7,9 @@
 
 from laimbench.laws.fit import Fit, fit_chinchilla, fit_form, fit_power_law
 from laimbench.laws.forms import CHINCHILLA, POWER_LAW, Form
-from laimbench.laws.table import Table, read_table
+from laimbench.laws.table import Table, from_columns, from_dataframe, read_table
 
 __all__ = [
-    "CHINCHILLA", "POWER_LAW", "Fit", "Form", "Table", "fit_chinchilla", "fit_form", "fit_power_law", "read_table",
+    "CHINCHILLA", "POWER_LAW", "Fit", "Form", "Table", "fit_chinchilla", "fit_form", "fit_power_law", "from_columns",
+    "from_dataframe", "read_table",
 ]  # fmt: skip
