@@ -153,10 +153,10 @@ def parse_columns(text: str) -> list[list[tuple[str, str]]]:
     for item in _split(text, ","):
         pairs = []
         for alternative in _split(item, "|"):
-            ours, *theirs = (part.strip() for part in _split(alternative, "="))
-            if len(theirs) != 1 or not ours or not theirs[0]:
+            parts = [part.strip() for part in _split(alternative, "=")]
+            if len(parts) != 2:
                 raise InputError(f"columns: {alternative.strip()!r}, expected OURS=THEIRS such as params=N")
-            name = theirs[0]
+            ours, name = parts
             quoted = len(name) > 2 and name[0] == name[-1] and name[0] in '`"'
             pairs.append((ours, name[1:-1].replace(name[0] * 2, name[0]) if quoted else name))
         items.append(pairs)

@@ -13,7 +13,7 @@ import numpy as np
 
 from laimbench import flops as counting
 from laimbench.errors import InputError
-from laimbench.laws.fit import fit_chinchilla
+from laimbench.laws.fit import Fit, fit_chinchilla
 
 if TYPE_CHECKING:
     from laimbench.laws.table import Table
@@ -80,7 +80,8 @@ def compare(
 
     Args:
         table: runs; those without a loss are left out.
-        fit: takes the runs (``Table.runs``) and returns numbers by name; by default ``optimal_exponents``.
+        fit: takes the runs (``Table.runs``) and returns numbers by name; by default ``optimal_exponents`` of
+            a Chinchilla fit.
 
     Returns:
         The effects, and for each convention that is not there why ("kaplan: no column ...").
@@ -89,26 +90,29 @@ def compare(
     table.needs("loss")
     table = table.select(np.isfinite(table.columns["loss"]))
     for params in PARAM_CONVENTIONS:
+        law = None  # of loss in params and tokens: one for all ways to count FLOPs
         for flops in FLOP_CONVENTIONS:
             try:
                 runs = apply(table, params, flops).runs()
             except InputError as error:
                 unavailable.append(f"{params} parameters, {flops} FLOPs: {error}")
                 continue
-            numbers = {name: float(value) for name, value in (fit or optimal_exponents)(runs).items()}
+            if fit is None and law is None:
+                law = fit_chinchilla(runs["params"], runs["tokens"], runs["loss"], bootstrap=0)
+            found = optimal_exponents(runs, law) if fit is None else fit(runs)
+            numbers = {name: float(value) for name, value in found.items()}
             effects.append(Effect(params, flops, len(table), numbers))
     return effects, unavailable
 
 
-def optimal_exponents(runs: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Fit the Chinchilla form and return alpha, beta and the exponents of N* ~ C^a, D* ~ C^b.
+def optimal_exponents(runs: Mapping[str, np.ndarray], law: Fit) -> dict[str, float]:
+    """Return alpha and beta of a Chinchilla law of these runs, and the exponents of N* ~ C^a, D* ~ C^b.
 
     With FLOPs C = k N^g D over the table's range (g by least squares on logs; 1 for 6ND), minimising A / N^alpha + B / D^beta at
     constant C gives a = beta / (alpha + g beta) and b = alpha / (alpha + g beta); g = 1 is Hoffmann et al. 2022, eq. 4.
     """
     params, tokens, flops = (np.asarray(runs[name], dtype=float) for name in ("params", "tokens", "flops"))
-    found = fit_chinchilla(params, tokens, runs["loss"], bootstrap=0).params
-    g = 1.0
+    found, g = law.params, 1.0
     if np.ptp(np.log(params)) > 0:
         g = float(np.polyfit(np.log(params), np.log(flops / tokens), 1)[0])
     total = found["alpha"] + g * found["beta"]

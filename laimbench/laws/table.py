@@ -85,8 +85,8 @@ def read_table(
 
     Raises:
         InputError: naming file, row (of delimited text the header is row 1), column, what stood there and what was expected.
-            Cells of params, tokens, flops must be positive numbers (1.3B, 3 PF-days are), a loss a positive number or missing;
-            only the rows that ``where`` keeps are judged.
+            Cells of params, tokens, flops must be positive numbers (1.3B, 3 PF-days are), a loss and other counts positive
+            or missing; only the rows that ``where`` keeps are judged.
     """
     path = Path(source)
     return _table(str(path), lambda: read_chunks(path), columns, where)
@@ -171,9 +171,9 @@ def _gather(chunks: Callable[[], Iterable[Chunk]]) -> tuple[dict[str, np.ndarray
     for _ in range(2):
         parts: dict[str, list[np.ndarray]] = {}
         rows: list[np.ndarray] = []
-        late = False
+        late, before = False, 0
         for chunk in chunks():
-            before, size = sum(map(len, rows)), len(chunk.rows)
+            size = len(chunk.rows)
             rows.append(chunk.rows)
             for name in dict.fromkeys([*parts, *chunk.columns]):
                 cells = chunk.columns.get(name, [None] * size)
@@ -185,6 +185,7 @@ def _gather(chunks: Callable[[], Iterable[Chunk]]) -> tuple[dict[str, np.ndarray
                 if name not in parts:
                     parts[name] = [_texts([None] * before) if name in texts else np.full(before, np.nan)]
                 parts[name].append(part)
+            before += size
         if not late:
             break
     joined = {name: np.concatenate([p for p in found if len(p)]) for name, found in parts.items()}
@@ -227,7 +228,7 @@ def _number(cell: Any) -> float | None:
 def _is_missing(cell: Any) -> bool:
     if isinstance(cell, str):
         return cell.strip().lower() in MISSING
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType")  # pandas', which need not be here
+    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or type(cell).__name__ in ("NAType", "NaTType")  # pandas', which need not be here
 
 
 def _texts(cells: Sequence[Any]) -> np.ndarray:
@@ -293,11 +294,12 @@ def _check(table: Table, bad: dict[str, dict[int, str]], kept: np.ndarray) -> No
             shown = repr(cells[i] if len(cells[i]) <= 60 else cells[i][:57] + "...")
             raise InputError(f"{_cell(table, name, i)} is {shown}, expected {example}")
     for name, column in table.columns.items():
-        if name not in KNOWN or not (KNOWN[name].required or name == "loss"):
+        known = KNOWN.get(name)
+        if not known or not (name == "loss" or known.kind in ("count", "flops")) or name == "step":  # steps count from 0
             continue
         wrong = kept & ~((column > 0) & np.isfinite(column))
-        if name == "loss":
-            wrong &= ~np.isnan(column)  # quality control drops these, with a reason
+        if not known.required:
+            wrong &= ~np.isnan(column)  # a missing loss is quality control's to drop, with a reason
         if wrong.any():
             i = int(wrong.argmax())
             value = "empty or NaN" if np.isnan(column[i]) else f"{column[i]:g}"
