@@ -163,7 +163,7 @@ def parse_columns(text: str) -> list[list[tuple[str, str]]]:
     ours = [name for pairs in items for name in dict(pairs)]
     for name in ours:
         if ours.count(name) > 1:
-            raise InputError(f"columns: {name} is named twice, expected once")
+            raise InputError(f"columns: {name!r} is named twice, expected once")
     return items
 
 

@@ -115,4 +115,12 @@ def find_outliers(
                 del details[int(i)]
             alive[back] = True
             base = fitted(alive & sampled)
+    scores = scored(base)[1]
+    harmless = np.flatnonzero(alive & (np.abs(scores) > RESIDUAL))
+    if len(harmless) and not notes:
+        worst = harmless[np.abs(scores[harmless]).argmax()]
+        notes.append(
+            f"{len(harmless)} more runs are {RESIDUAL:g} robust standard deviations or more off the law but do not move it, and "
+            f"are kept (the farthest has loss {loss[worst]:.5g}, {scores[worst]:+.1f})"
+        )
     return Outliers(details, form.equation, first.params, base.params, notes)

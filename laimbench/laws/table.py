@@ -228,7 +228,9 @@ def _number(cell: Any) -> float | None:
 def _is_missing(cell: Any) -> bool:
     if isinstance(cell, str):
         return cell.strip().lower() in MISSING
-    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or type(cell).__name__ in ("NAType", "NaTType")  # pandas', which need not be here
+    return (
+        cell is None or (isinstance(cell, float) and math.isnan(cell)) or type(cell).__name__ in ("NAType", "NaTType")
+    )  # pandas', which need not be here
 
 
 def _texts(cells: Sequence[Any]) -> np.ndarray:
@@ -295,7 +297,9 @@ def _check(table: Table, bad: dict[str, dict[int, str]], kept: np.ndarray) -> No
             raise InputError(f"{_cell(table, name, i)} is {shown}, expected {example}")
     for name, column in table.columns.items():
         known = KNOWN.get(name)
-        if not known or not (name == "loss" or known.kind in ("count", "flops")) or name == "step":  # steps count from 0
+        if (
+            not known or not (name == "loss" or known.kind in ("count", "flops")) or name == "step"
+        ):  # steps count from 0
             continue
         wrong = kept & ~((column > 0) & np.isfinite(column))
         if not known.required:

@@ -38,7 +38,10 @@ def test_params_by_every_convention_and_from_what_is_there():
     assert total.columns["params"].tolist() == [1000, 8800]
     twice = conventions.apply(conventions.apply(table(), "non_embedding"), "total", "6ND")
     assert twice.columns["params"].tolist() == [1000, 9000] and twice.columns["flops"].tolist() == [60_000, 1_080_000]
-    assert any("params - vocab_size x width" in n for n in conventions.apply(table(params_non_embedding=None), "non_embedding").notes)
+    assert any(
+        "params - vocab_size x width" in n
+        for n in conventions.apply(table(params_non_embedding=None), "non_embedding").notes
+    )
 
 
 @pytest.mark.parametrize(

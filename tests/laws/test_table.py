@@ -95,7 +95,9 @@ def test_columns_are_mapped_and_json_lines_read(tmp_path):
 
 def test_units_in_cells_and_headings_and_a_loss_that_is_not_there(tmp_path):
     path = tmp_path / "runs.csv"
-    path.write_text("Model Size (M),tokens,FLOPs,loss\n70,1.4B,1 PF-days,2.5\n160,\"2,000,000\",1e18,\n410,10k,2 ZFLOPs,inf\n")
+    path.write_text(
+        'Model Size (M),tokens,FLOPs,loss\n70,1.4B,1 PF-days,2.5\n160,"2,000,000",1e18,\n410,10k,2 ZFLOPs,inf\n'
+    )
     runs = laws.read_table(path).runs()
     assert runs["params"].tolist() == [70e6, 160e6, 410e6]
     assert runs["tokens"].tolist() == [1.4e9, 2e6, 1e4] and runs["flops"].tolist() == [8.64e19, 1e18, 2e21]
@@ -106,7 +108,9 @@ def test_units_in_cells_and_headings_and_a_loss_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_delimiters_and_byte_order_marks(tmp_path, delimiter, encoding):
     path = tmp_path / "runs.txt"
-    path.write_text(f'"para{delimiter}ms"{delimiter}loss\r\n1{delimiter}2\r\n\r\n3{delimiter}4{delimiter}\r\n', encoding=encoding)
+    path.write_text(
+        f'"para{delimiter}ms"{delimiter}loss\r\n1{delimiter}2\r\n\r\n3{delimiter}4{delimiter}\r\n', encoding=encoding
+    )
     table = laws.read_table(path, columns={"params": f"para{delimiter}ms"})
     assert table.columns["params"].tolist() == [1, 3] and table.rows.tolist() == [2, 4]
 
@@ -121,7 +125,11 @@ def test_text_that_turns_up_late_keeps_the_labels_before_it_as_written(tmp_path)
 
 def test_json_of_trackers_is_flattened(tmp_path):
     path = tmp_path / "runs.json"
-    path.write_text(json.dumps({"runs": [{"config": {"n_params": 5, "lr": 0.1}, "summary": {"loss": 2.0}, "tokens": 7, "tags": [1]}]}))
+    path.write_text(
+        json.dumps(
+            {"runs": [{"config": {"n_params": 5, "lr": 0.1}, "summary": {"loss": 2.0}, "tokens": 7, "tags": [1]}]}
+        )
+    )
     runs = laws.read_table(path).runs()
     assert {name: column.tolist() for name, column in runs.items()} == {
         "params": [5], "lr": [0.1], "loss": [2.0], "tokens": [7], "flops": [210],
@@ -155,7 +163,9 @@ def test_a_filter_may_leave_out_wrong_cells_and_use_either_name(tmp_path):
 
 def test_frames_and_columns():
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"N": pandas.array([10, 20], dtype="Int64"), "D": [1.0, 2.0], "loss": [3.0, None], "kind": ["a", None]})
+    frame = pandas.DataFrame(
+        {"N": pandas.array([10, 20], dtype="Int64"), "D": [1.0, 2.0], "loss": [3.0, None], "kind": ["a", None]}
+    )
     table = laws.from_dataframe(frame)
     assert table.runs()["flops"].tolist() == [60, 240] and np.isnan(table.runs()["loss"][1])
     same(table, laws.from_columns({"N": (10, 20), "D": np.array([1, 2]), "loss": [3, None], "kind": ["a", None]}))
@@ -183,7 +193,9 @@ cells = st.fixed_dictionaries(
         "params": positive,
         "tokens": positive,
         "loss": st.one_of(positive, st.none()),
-        "note": st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8).map(lambda text: "t" + text),
+        "note": st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8).map(
+            lambda text: "t" + text
+        ),
         "other": st.floats(allow_nan=False),
     }
 )

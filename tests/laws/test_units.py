@@ -61,7 +61,13 @@ def test_formatted_counts_read_back_to_four_digits(value):
 
 @given(st.text(max_size=120))
 def test_any_text_is_a_number_or_one_clear_line(text):
-    for parse in (units.parse_count, units.parse_flops, units.parse_flops_per_second, units.parse_seconds, units.parse_money):
+    for parse in (
+        units.parse_count,
+        units.parse_flops,
+        units.parse_flops_per_second,
+        units.parse_seconds,
+        units.parse_money,
+    ):
         try:
             assert 0 < parse(text) < math.inf
         except InputError as error:

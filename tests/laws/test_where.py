@@ -48,7 +48,10 @@ def test_what_is_wrong_and_where(text, words):
     assert "\n" not in str(caught.value)
 
 
-ROWS = [{"x": x, "y": y, "s": s} for x, y, s in [(0, 1.5, "a"), (1, -2.0, "b"), (2, 1e9, "it's"), (-1, 0.0, "and"), (2, 3.0, "")]]
+ROWS = [
+    {"x": x, "y": y, "s": s}
+    for x, y, s in [(0, 1.5, "a"), (1, -2.0, "b"), (2, 1e9, "it's"), (-1, 0.0, "and"), (2, 3.0, "")]
+]
 DATA = {
     "x": np.array([row["x"] for row in ROWS], dtype=float),
     "y": np.array([row["y"] for row in ROWS]),
@@ -59,7 +62,9 @@ OPERATORS = {
     "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
 }  # fmt: skip
 NUMBERS = st.sampled_from([("0", 0), ("1", 1), ("-1", -1), ("2", 2), ("1.5", 1.5), ("1B", 1e9), ("-2e0", -2), ("3", 3)])
-TEXTS = st.sampled_from([("a", "a"), ("'b'", "b"), ("'it''s'", "it's"), ('"and"', "and"), ("''", ""), ("zebra", "zebra")])
+TEXTS = st.sampled_from(
+    [("a", "a"), ("'b'", "b"), ("'it''s'", "it's"), ('"and"', "and"), ("''", ""), ("zebra", "zebra")]
+)
 
 
 def _compare(column, operator, value):
