@@ -156,12 +156,9 @@ class _Case:
     def __post_init__(self):
         self.columns, rows = self.table.columns, len(self.table)
         self.codes = np.full(rows, "", dtype=object)
-        self.run, self.final = np.arange(rows), np.arange(rows)
-        if "run" in self.columns and "step" in self.columns:
+        self.run, self.final = np.arange(rows), self.table.finals()
+        if len(self.final) < rows:
             self.run = np.unique(self.columns["run"], return_inverse=True)[1]
-            order = np.lexsort((self.columns["step"], self.run))
-            last = np.append(np.diff(self.run[order]) != 0, True)
-            self.final = np.sort(order[last])
         self.loss = self.columns[self.target]
 
     def has(self, *names: str) -> bool:

@@ -45,6 +45,14 @@ class Table:
             self, rows=self.rows[rows], columns={name: column[rows] for name, column in self.columns.items()}
         )
 
+    def finals(self) -> np.ndarray:
+        """Return the indices of the rows that are results: all, or where columns run and step are there the last row of each run."""
+        if not {"run", "step"} <= self.columns.keys():
+            return np.arange(len(self))
+        run = np.unique(self.columns["run"], return_inverse=True)[1].ravel()
+        order = np.lexsort((self.columns["step"], run))
+        return np.sort(order[np.append(np.diff(run[order]) != 0, True)])
+
     def runs(
         self, convention: str | None = None, params: str | None = None, target: str = "loss"
     ) -> dict[str, np.ndarray]:
