@@ -11,14 +11,13 @@ import numpy as np
 from laimbench.errors import InputError
 from laimbench.flops import FLOPS_PER_PARAM_AND_TOKEN
 from laimbench.laws import conventions
-from laimbench.laws.columns import KNOWN, Matched, match_columns
+from laimbench.laws.columns import KNOWN, TRIO, Matched, match_columns
 from laimbench.laws.readers import Chunk, read_chunks
 from laimbench.laws.units import parse_flops, parse_number
 from laimbench.laws.where import equalities, listed, parse_where
 
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "-"))
 PARSERS = {"count": parse_number, "flops": parse_flops, "number": parse_number}
-TRIO = ("params", "tokens", "flops")
 
 
 @dataclass(frozen=True)
