@@ -18,6 +18,7 @@ template <Epilogue epilogue, Activation activation, class T>
 LAIM_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int64_t n, Vec<T> v) {
   using V = Vec<T>;
   T* out = args.out.at(i, 0) + j;
+  [[maybe_unused]] const T* up = args.up.data ? args.up.at(i, 0) + j : nullptr;
   if constexpr (epilogue == Epilogue::store) {
     v.store(out, n);
   } else if constexpr (epilogue == Epilogue::accumulate) {
@@ -27,11 +28,11 @@ LAIM_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int64_t n
   } else if constexpr (epilogue == Epilogue::bias_activation) {
     if (args.bias) v = v + V::load(args.bias + j, n);
     if (args.pre.data) v.store(args.pre.at(i, 0) + j, n);
-    activate<activation, T>(v).value.store(out, n);
+    store_activated<activation, T>(v, up, out, n);
   } else {
-    const auto f = activate<activation, T>(V::load(args.pre.at(i, 0) + j, n));
-    (v * f.slope).store(out, n);
-    f.value.store(args.activated.at(i, 0) + j, n);
+    T* gradient_up = up ? args.gradient_up.at(i, 0) + j : nullptr;
+    store_activation_gradient<activation, T>(v, args.pre.at(i, 0) + j, up, out, args.activated.at(i, 0) + j,
+                                             gradient_up, n);
   }
 }
 
