@@ -31,6 +31,7 @@ def gated_mlp(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor, *, activa
     x, w_gate, w_up, w_down = _autocast.cast(x, w_gate, w_up, w_down)
     _checks.choice("activation", activation, ACTIVATIONS)
     check_linear(("x", x), ("w_gate", w_gate), ("b", None))
+    _checks.floating("w_up", w_up)
     _checks.same_dtype("x", x, w_up=w_up)
     _checks.shape("w_up", w_up, tuple(w_gate.shape), "(F, C) as w_gate has")
     check_second(("x", x), ("w_gate", w_gate), ("w_down", w_down))

@@ -8,7 +8,8 @@
 namespace laim::LAIM_ISA {
 
 struct GemmBlocks {
-  static constexpr int64_t depth = 256;       // steps of k whose panels stay in cache
+  static constexpr int64_t depth = 256;  // steps of k whose panels stay in cache
+  static constexpr int64_t chain = 128;  // steps of k that may be added in one chain; depth is at most twice as much
   static constexpr int64_t block_rows = 144;  // rows of A packed at a time: a multiple of every Tile::rows (4, 6, 12)
   static constexpr int64_t columns = 768;     // columns of B packed at a time
 };
@@ -71,6 +72,8 @@ void gemm_block(const GemmArgs<T>& args, int64_t i_begin, int64_t i_end, int64_t
   for (int64_t step = 0; step < steps; ++step) {
     const int64_t k0 = step * GemmBlocks::depth;
     const int64_t depth = max<int64_t>(0, min(GemmBlocks::depth, args.k - k0));
+    // One chain of additions after the other: the rounding error of a single long one would be larger.
+    const int64_t chain = depth <= GemmBlocks::chain ? depth : ceil_div(depth, 2);
     const bool accumulating = epilogue == Epilogue::accumulate;
     const bool first = accumulating || step == 0, last = accumulating || step == steps - 1;
     for (int64_t j = j_begin; j < j_end; j += tile_columns) {
@@ -87,10 +90,17 @@ void gemm_block(const GemmArgs<T>& args, int64_t i_begin, int64_t i_end, int64_t
       }
       for (int64_t j = j_begin; j < j_end; j += tile_columns) {
         for (int64_t i = 0; i < block; i += Tile::rows) {
-          Sums<T, Tile::rows, Tile::vectors> tile;
+          const T* a = packed_a + i * depth;
+          const T* b = packed_b + (j - j_begin) * depth;
+          Sums<T, Tile::rows, Tile::vectors> tile, rest;
           tile.clear();
-          tile.template multiply<1>(depth, packed_a + i * depth, Tile::rows, packed_b + (j - j_begin) * depth,
-                                    tile_columns);
+          tile.template multiply<1>(chain, a, Tile::rows, b, tile_columns);
+          if (chain < depth) {
+            rest.clear();
+            rest.template multiply<1>(depth - chain, a + chain * Tile::rows, Tile::rows, b + chain * tile_columns,
+                                      tile_columns);
+            tile.add(rest);
+          }
           finish_tile<epilogue, activation>(args, ib + i, j, first, last, tile);
         }
       }

@@ -36,7 +36,7 @@ LAIM_INLINE void statistics(const S* x, int64_t columns, double eps, Compute<S>&
     });
     variance = squares.sum() / T(columns);
   }
-  rstd = T(1) / T(__builtin_sqrt(variance + T(eps)));
+  rstd = T(1 / __builtin_sqrt(double(variance) + eps));
 }
 
 template <bool centred, class V>
