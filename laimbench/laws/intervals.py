@@ -16,6 +16,7 @@ from laimbench.laws.solver import FROM_NEAR, Problem, solve
 
 LEVEL = 0.95
 KINDS = ("rows", "clusters", "parametric")
+MOST_KEPT = 8_000_000  # samples x groups whose counts are kept in memory; beyond, they are drawn anew
 MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups
 
 
@@ -59,11 +60,18 @@ def resample(
 
     groups = len(problem.y) if labels is None else int(labels.max()) + 1
 
-    def counts(chosen: np.ndarray) -> np.ndarray:
+    def draw(chosen: np.ndarray) -> np.ndarray:
         drawn = np.empty((len(chosen), groups))
         for row, i in enumerate(chosen):
             picked = np.random.default_rng((plan.seed, i)).integers(0, groups, groups)
             drawn[row] = np.bincount(picked, minlength=groups)
+        return drawn
+
+    # The solver asks for the same samples several times.
+    kept = draw(np.arange(plan.samples)) if plan.samples * groups <= MOST_KEPT else None
+
+    def counts(chosen: np.ndarray) -> np.ndarray:
+        drawn = draw(chosen) if kept is None else kept[chosen]
         return weights * (drawn if labels is None else drawn[:, labels])
 
     return solve(problem, starts, counts, stages=FROM_NEAR)[0]
