@@ -9,13 +9,13 @@ TORCH := 2.13.0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest sanitize results picture clean
+.PHONY: demo test lint ctest pytest quick-studies sanitize results picture clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
 	$(BIN)/laimbench demo --out report
 
-test: lint ctest pytest
+test: lint ctest pytest quick-studies
 
 # A torch that is on the machine already is used through --system-site-packages; else scripts/ensure_torch.py gets a CPU build.
 $(VENV)/.ready: scripts/ensure_torch.py
@@ -59,6 +59,9 @@ results: $(INSTALLED)
 
 study-%: $(VENV)/.tested
 	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
+
+quick-studies:
+	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed
 
 # The first screen of the demo's report, by headless Chromium.
 picture: report/index.html
