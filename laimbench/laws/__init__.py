@@ -10,10 +10,11 @@ from laimbench.laws.forms import CHINCHILLA, KAPLAN, POWER_LAW, REPEATED, Broken
 from laimbench.laws.forms import get_form, parse_form, power_law  # fmt: skip
 from laimbench.laws.likelihood import Profile, covariance, delta_interval, profile
 from laimbench.laws.planning import allocate, compute_for_loss, load_law, make_plan, parse_law
-from laimbench.laws.table import Table, read_table
+from laimbench.laws.quality import review
+from laimbench.laws.table import Table, from_columns, from_dataframe, read_table
 
 __all__ = [
     "CHINCHILLA", "KAPLAN", "POWER_LAW", "REPEATED", "Broken", "Fit", "Form", "Profile", "Sigmoid", "SumOfPowers", "Table", "allocate",
-    "compute_for_loss", "covariance", "delta_interval", "fit_chinchilla", "fit_form", "fit_power_law", "fit_runs", "get_form",
-    "load_law", "make_plan", "parse_form", "parse_law", "power_law", "profile", "read_table",
+    "compute_for_loss", "covariance", "delta_interval", "fit_chinchilla", "fit_form", "fit_power_law", "fit_runs", "from_columns", "from_dataframe",
+    "get_form", "load_law", "make_plan", "parse_form", "parse_law", "power_law", "profile", "read_table", "review",
 ]  # fmt: skip

@@ -32,12 +32,6 @@ def test_the_published_table_reaches_its_optimum(chinchilla):
         assert fit.params[name] == pytest.approx(value, rel=1e-5)
 
 
-def test_all_rows_are_read_and_tokens_follow_from_six_n_d():
-    runs = laws.read_table(TABLES / "chinchilla_epoch.csv").runs()
-    assert len(runs["loss"]) == 245
-    np.testing.assert_allclose(6 * runs["params"] * runs["tokens"], runs["flops"], rtol=1e-12)
-
-
 def test_a_known_law_is_recovered_within_its_intervals():
     params, tokens, loss = simulated()
     fit = laws.fit_chinchilla(params, tokens, loss, bootstrap=200)
@@ -98,30 +92,6 @@ def test_what_cannot_be_known_is_said():
 def test_wrong_columns_are_named(compute, loss, word):
     with pytest.raises(InputError, match=word):
         laws.fit_power_law(compute, loss)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [("params,tokens,loss\n1,2,x\n", ["row 2", "loss", "'x'", "number"]), ("params,loss\n1,0\n", ["row 2", "positive"]),
-     ("", ["no rows"]), ("a,b\n1,2\n", ["loss"]), ("params,tokens,loss\n1,2\n", ["row 2", "loss"])],
-)  # fmt: skip
-def test_wrong_tables_are_named_by_row_and_column(tmp_path, content, words):
-    path = tmp_path / "runs.csv"
-    path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        laws.read_table(path).runs()
-    message = str(caught.value)
-    assert str(path) in message and "\n" not in message
-    for word in words:
-        assert word in message
-
-
-def test_columns_are_mapped_and_json_lines_read(tmp_path):
-    path = tmp_path / "runs.jsonl"
-    path.write_text('{"N": 10, "D": 20, "val": 3.5, "kind": "a"}\n\n{"N": 11, "D": 21, "val": 3.4, "kind": "b"}\n')
-    mapping = {"params": "N", "tokens": "D", "loss": "val"}
-    runs = laws.read_table(path, mapping, {"kind": "b"}).runs()
-    assert runs["params"].tolist() == [11] and runs["flops"].tolist() == [6 * 11 * 21]
 
 
 def test_laws_need_no_torch():

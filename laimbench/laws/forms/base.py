@@ -172,8 +172,8 @@ def to_theta(parameter: Parameter, value: float, where: str = "parameters") -> f
     if np.isfinite(value) and (parameter.kind == "plain" or (parameter.kind == "offset" and value >= 0)):
         return value
     expected = {
-        "log": "a number of 0 or more",
-        "offset": "a number of 0 or more",
+        "log": "a finite number of 0 or more",
+        "offset": "a finite number of 0 or more",
         "logit": "a number from 0 to 1",
         "plain": "a finite number",
     }
