@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtrc, stdtrit
 
-from laimbench.laws.intervals import LEVEL, bca_interval
+from laimbench.laws.intervals import LEVEL
 from laimbench.laws.planning.law import Estimate
 
 NAMES = {1: "envelope", 2: "isoflop", 3: "parametric"}
@@ -59,7 +59,8 @@ class Frontier:
     """The frontier as one approach finds it.
 
     number: 1, 2 or 3; a, b: exponents of N* and D* in compute; domain: least and largest compute of the points; points: the optima that the
-    line goes through (none for the parametric approach); notes: what a reader should know of the intervals.
+    line goes through (none for the parametric approach); notes: what a reader should know of the intervals; skew: of approach 2, how far in
+    log N cubics have their minima from the parabolas' vertices, 0 where that is chance.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Frontier:
     refused: tuple[Refusal, ...]
     notes: tuple[str, ...]
     estimate: Callable[[float], tuple[Estimate, Estimate, Estimate]] = field(repr=False)
+    skew: float = 0.0
 
     @property
     def name(self) -> str:
@@ -148,21 +150,12 @@ class Line:
         quantile = float(stdtrit(left if scattered else degrees, (1 + level) / 2))
         return cls(centre, mean, slope, scale / np.sqrt(weights.sum()), scale / np.sqrt(moment), quantile, q, scattered)
 
-    def value(self, x: float) -> Estimate:
-        """Return exp(y) at x."""
+    def value(self, x: float, shift: float = 0.0) -> Estimate:
+        """Return exp(y) at x; shift: by how much all points may be off together."""
         y = self.level + self.slope * (x - self.centre)
-        half = self.quantile * np.hypot(self.level_error, self.slope_error * (x - self.centre))
+        half = np.hypot(self.quantile * np.hypot(self.level_error, self.slope_error * (x - self.centre)), shift)
         return Estimate(float(np.exp(y)), float(np.exp(y - half)), float(np.exp(y + half)))
 
     def exponent(self) -> Estimate:
         half = self.quantile * self.slope_error
         return Estimate(self.slope, float(self.slope - half), float(self.slope + half))
-
-
-def from_samples(value: Any, samples: np.ndarray, left_out: np.ndarray, level: float) -> Estimate:
-    """Return an estimate with its BCa interval from bootstrap and jackknife values; those that are NaN had no frontier."""
-    samples, left_out = samples[np.isfinite(samples)], left_out[np.isfinite(left_out)]
-    if len(samples) < 20 or len(left_out) < 2:
-        return Estimate(float(value))
-    low, high = bca_interval(value, samples, left_out, level)
-    return Estimate(float(value), float(low), float(high))

@@ -10,7 +10,8 @@ pooled over budgets, as a parabola through four or five rows says next to nothin
 (Bartlett 1937, 1 %), each with rows enough has its own, so that one bad budget does not drown the others.
 
 Only near the optimum is the valley a parabola: far sizes pull the vertex, by the same factor at all budgets if their grids are alike. The
-exponents bear that, N* does not; ``within`` leaves far sizes out.
+exponents bear that, N* does not. So a cubic term, one for all budgets, is tried; where it stands out of the noise, the distance between the
+cubics' minima and the vertices, times SKEW, widens the intervals of N* and D*. ``within`` leaves far sizes out.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ LEAST_SIZES = 4  # a parabola goes through any three
 GAP = 0.05  # in log FLOPs: rows closer than this have one budget
 WIDEST = 0.25  # of one budget in log FLOPs: beyond, runs of other budgets stand between
 LEAST_DEGREES = 3  # of the noise, pooled or a budget's own
+SKEW = 1.5  # a cubic finds the vertex's bias to a hundredth where sizes lie within a factor 4, the terms beyond to a few where within 30
 UNLIKELY = 0.01  # of budgets as unlike in noise as these, below which each has its own
 
 
@@ -115,8 +117,42 @@ def fit_isoflop(
         return Absent(2, f"{len(kept)} budgets with a vertex, expected two at least", _sorted(refused))
     typical = np.sqrt(sum(p.rss for p in parabolas) / degrees) if alike else np.sqrt(np.median([n.variance for n in noises]))
     notes = [f"noise of one run {typical:.2%} of its loss" if log_loss else f"noise of one run {typical:.3g} nats"]
+    skew = _skew(rows, y, [p for p, _ in kept])
+    if skew:
+        notes.append(f"the valleys are no parabolas: cubics have their minima {np.exp(skew):.3f} times there: N* and D* may be off by that")
     notes.append("vertices: Fieller's intervals, " + ("noise pooled over budgets" if alike else "budgets differ in noise, each has its own"))
-    return _frontier(rows, kept, notes, log_loss, _sorted(refused), level)
+    return _frontier(rows, kept, notes, skew, log_loss, _sorted(refused), level)
+
+
+def _skew(rows: Rows, y: np.ndarray, parabolas: list[Parabola]) -> float:
+    """Return by how much the minima of cubics lie above the parabolas' vertices in log N, the median; 0 where the cubic is chance.
+
+    y = c_0 + c_1 u + c_2 u^2 per budget + c_3 u^3 with one c_3 and u = log N - vertex: what c_3 adds is what a parabola leaves of u^3.
+    """
+    bases, left, projections = [], [], []
+    for p in parabolas:
+        u = np.log(rows["params"][p.rows]) - p.vertex
+        design = np.stack([np.ones_like(u), u, u**2], axis=1)
+        solve = np.linalg.pinv(design)
+        projections.append(solve @ u**3)
+        bases.append(u**3 - design @ projections[-1])
+        left.append(y[p.rows] - design @ (solve @ y[p.rows]))
+    basis, residual = np.concatenate(bases), np.concatenate(left)
+    degrees, moment = len(basis) - 3 * len(parabolas) - 1, float(basis @ basis)
+    if degrees < LEAST_DEGREES or moment == 0:
+        return 0.0
+    cubic = float(basis @ residual) / moment
+    error = np.sqrt(((residual - cubic * basis) ** 2).sum() / degrees / moment)
+    if abs(cubic) <= stdtrit(degrees, 1 - UNLIKELY / 2) * error:
+        return 0.0
+    shifts = []
+    for p, of_cube in zip(parabolas, projections, strict=True):
+        # around the vertex: slope -cubic of_cube[1], curvature 2 (c_2 - cubic of_cube[2]), third derivative 6 cubic
+        slope, bend = -cubic * of_cube[1], 2 * (p.coefficients[2] - cubic * of_cube[2])
+        root = bend**2 - 12 * cubic * slope
+        shifts.append((-bend + np.sqrt(root)) / (6 * cubic) if root > 0 and bend > 0 else np.nan)
+    shifts = [shift for shift in shifts if np.isfinite(shift)]
+    return float(np.median(shifts)) if shifts else 0.0
 
 
 def _noises(parabolas: list[Parabola]) -> tuple[list[Noise], bool]:
@@ -135,10 +171,11 @@ def _noises(parabolas: list[Parabola]) -> tuple[list[Noise], bool]:
     return [Noise(p.rss / p.degrees, p.degrees) if m else pooled for p, m in zip(parabolas, many, strict=True)], False
 
 
-def _frontier(rows: Rows, kept: list[tuple[Parabola, Noise]], notes, log_loss: bool, refused, level: float) -> Frontier:
+def _frontier(rows: Rows, kept: list[tuple[Parabola, Noise]], notes, skew, log_loss: bool, refused, level) -> Frontier:
     x = np.log([p.compute for p, _ in kept])
     vertices, variance = np.array([p.vertex for p, _ in kept]), np.array([p.variance(noise) for p, noise in kept])
     tokens, slopes = np.transpose([_tokens_at(rows, p) for p, _ in kept])
+    mean = float(slopes.mean())
     degrees = max(noise.degrees for _, noise in kept)
     floor = 1e-12 + 1e-6 * variance.max()  # noiseless rows have weights too, and none is worth infinitely more than another
     lines = [
@@ -165,7 +202,10 @@ def _frontier(rows: Rows, kept: list[tuple[Parabola, Noise]], notes, log_loss: b
         points=tuple(points),
         refused=refused,
         notes=tuple(notes),
-        estimate=lambda compute: tuple(line.value(np.log(compute)) for line in lines),
+        skew=skew,
+        estimate=lambda compute: tuple(
+            line.value(np.log(compute), shift) for line, shift in zip(lines, SKEW * skew * np.array([1.0, mean, mean - 1.0]), strict=True)
+        ),
     )
 
 

@@ -5,8 +5,7 @@ For L = E + A / N^alpha + B / D^beta and FLOPs C = k N^g D (k = 6, g = 1: 6 N D)
     log N* = [log(alpha A / (g beta B)) + beta log(C / k)] / (alpha + g beta),   log D* = log(C / k) - g log N*,
 
 so that a = beta / (alpha + g beta) and b = alpha / (alpha + g beta): eq. 4 of Hoffmann et al. 2022 (arXiv:2203.15556) where g = 1, with
-G = (alpha A / (beta B))^(1 / (alpha + beta)). Any other form in N and D: by search, exponents over a factor 4 of compute around the middle of
-the data. Intervals are the fit's own (BCa of its bootstrap).
+G = (alpha A / (beta B))^(1 / (alpha + beta)). Any other form in N and D, or count of FLOPs: by search. Intervals are the fit's own (BCa of its bootstrap).
 """
 
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from laimbench.laws.fit import Fit
 from laimbench.laws.forms import Form
 from laimbench.laws.intervals import LEVEL
 from laimbench.laws.planning.allocation import optimum_draws
+from laimbench.laws.verdict import COLLINEAR
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,36 @@ class _Thetas:
 def split_at(form: Form, theta: np.ndarray, computes: np.ndarray, rows: Rows) -> np.ndarray:
     """Return log N* and log D*, (..., computes, 2), of theta (..., M) by the table's count of FLOPs; NaN where there is no optimum."""
     theta = np.asarray(theta, dtype=float)
-    if form.name == "chinchilla":
+    if form.name == "chinchilla" and rows.per_token.is_power:
         values = {name: value[..., None] for name, value in form.values(theta).items()}
         alpha, beta = values["alpha"], values["beta"]
-        log_c = np.log(computes / rows.k)
+        g, log_k = rows.per_token.coefficients
+        log_c = np.log(computes) - log_k
         with np.errstate(all="ignore"):
-            pull = np.log(alpha) + np.log(values["A"]) - np.log(rows.g * beta) - np.log(values["B"])
-            log_n = (pull + beta * log_c) / (alpha + rows.g * beta)
-        return np.stack([log_n, log_c - rows.g * log_n], axis=-1)
+            pull = np.log(alpha) + np.log(values["A"]) - np.log(g * beta) - np.log(values["B"])
+            log_n = (pull + beta * log_c) / (alpha + g * beta)
+        return np.stack([log_n, log_c - g * log_n], axis=-1)
     flat = theta.reshape(-1, form.size)
-    params, tokens, _ = optimum_draws(_Thetas(form, flat), computes, rows.count)
+    params, tokens, _ = optimum_draws(_Thetas(form, flat), computes, rows.per_token)
     return np.log(np.stack([params, tokens], axis=-1)).reshape(*theta.shape[:-1], len(computes), 2)
 
 
-def of_law(fit: Fit, rows: Rows, *, level: float = LEVEL) -> Frontier | Absent:
-    """Return the frontier of a fitted law; rows: those that it was fitted to, for their count of FLOPs and their range of compute."""
+def of_law(fit: Fit, rows: Rows, *, around: float | None = None, level: float = LEVEL) -> Frontier | Absent:
+    """Return the frontier of a fitted law.
+
+    Args:
+        rows: those that it was fitted to, for their count of FLOPs and their range of compute.
+        around: compute in whose neighbourhood (a factor 2 to both sides) the exponents are taken, by default the middle of the range; of a
+            Chinchilla law with FLOPs k N^g D they are the same everywhere.
+    """
     form = fit.form
     if set(form.variables) != {"params", "tokens"}:
         return Absent(3, f"form {form.name} is a law in {', '.join(form.variables)}, expected one in params and tokens")
+    reason = _unidentified(fit)
+    if reason:
+        return Absent(3, reason)
     domain = float(rows["flops"].min()), float(rows["flops"].max())
-    middle = np.sqrt(domain[0] * domain[1])
+    middle = np.sqrt(domain[0] * domain[1]) if around is None else around
 
     def interval(quantity) -> Estimate:
         value = float(quantity(fit.theta))
@@ -88,3 +98,16 @@ def of_law(fit: Fit, rows: Rows, *, level: float = LEVEL) -> Frontier | Absent:
         notes=tuple(fit.warnings),
         estimate=estimate,
     )
+
+
+def _unidentified(fit: Fit) -> str | None:
+    """Say why these rows cannot tell what size does from what tokens do, None where they can."""
+    log_x = fit.problem.log_x
+    for name, x in zip(fit.form.variables, log_x, strict=True):
+        different = len(np.unique(np.round(x, 6)))
+        if different < 3:
+            return f"{name} takes {different} values only: the law's exponents are not identified"
+    correlation = float(np.corrcoef(log_x)[0, 1])
+    if abs(correlation) > COLLINEAR:
+        return f"params and tokens vary together (correlation {correlation:.4f}): the law's terms cannot be told apart"
+    return None

@@ -1,6 +1,6 @@
 """The rows of a table as the three approaches see them: evaluations of training curves, and where each run ends."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,19 +11,61 @@ from laimbench.laws.forms.base import log_columns
 from laimbench.laws.planning.allocation import six_nd
 
 SAME_SIZE = 0.01  # sizes closer than this in log parameters are one size
+STRAIGHT = 1e-3  # of log C / D around a line
 COUNTED = ("params", "tokens", "flops")
+
+
+@dataclass(frozen=True)
+class PerToken:
+    """FLOPs per token as a function of size: log(C / D) is a polynomial of log N between ``ends``, straight beyond.
+
+    coefficients: highest power first; (1, log 6) exactly where C = 6 N D. A straight line, C = k N^g D, where that holds within STRAIGHT, else a
+    cubic (FLOPs that count embeddings, attention or the head where N does not, or the other way round).
+    """
+
+    coefficients: tuple[float, ...]
+    ends: tuple[float, float]
+
+    @classmethod
+    def of(cls, columns: Mapping[str, np.ndarray]) -> "PerToken":
+        log_n, log_d, log_c = (np.log(columns[name]) for name in COUNTED)
+        y = log_c - log_d
+        ends = (float(log_n.min()), float(log_n.max())) if len(y) else (0.0, 0.0)
+        if len(y) == 0 or np.abs(y - np.log(6.0) - log_n).max() < 1e-6:
+            return cls((1.0, float(np.log(6.0))), ends)
+        if ends[1] - ends[0] < SAME_SIZE:
+            return cls((1.0, float((y - log_n).mean())), ends)
+        line = np.polyfit(log_n, y, 1)
+        if np.abs(y - np.polyval(line, log_n)).max() > STRAIGHT and groups(log_n, SAME_SIZE).max() >= 5:
+            cubic = np.polyfit(log_n, y, 3)
+            if (np.polyval(np.polyder(cubic), np.linspace(*ends, 50)) > 0).all():
+                return cls(tuple(float(c) for c in cubic), ends)
+        return cls(tuple(float(c) for c in line), ends)
+
+    @property
+    def is_power(self) -> bool:
+        """Whether C = k N^g D: then g, log k are the coefficients."""
+        return len(self.coefficients) == 2
+
+    def __call__(self, params: Any, tokens: Any) -> Any:
+        """Return the FLOPs."""
+        if self.coefficients == (1.0, float(np.log(6.0))):
+            return six_nd(params, tokens)
+        x = np.log(params)
+        inside = np.clip(x, *self.ends)
+        slope = np.polyval(np.polyder(self.coefficients), inside)
+        return np.exp(np.polyval(self.coefficients, inside) + slope * (x - inside)) * tokens
 
 
 @dataclass(frozen=True)
 class Rows:
     """columns: by name, params, tokens, flops, loss and what else the table has, (rows,) each.
 
-    flops = k N^g D describes the table's count of FLOPs: k = 6, g = 1 exactly where it is 6 N D, else by least squares on logs.
+    per_token: the table's count of FLOPs.
     """
 
     columns: dict[str, np.ndarray]
-    k: float
-    g: float
+    per_token: "PerToken"
 
     def __len__(self) -> int:
         return len(self.columns["loss"])
@@ -62,12 +104,7 @@ class Rows:
             columns["tokens"] = columns["flops"] / six_nd(columns["params"], 1.0)
         elif "params" not in columns:
             columns["params"] = columns["flops"] / six_nd(1.0, columns["tokens"])
-        return cls(columns, *_counted(columns))
-
-    @property
-    def count(self) -> Callable[[Any, Any], Any]:
-        """The count of FLOPs as a function of params and tokens."""
-        return six_nd if (self.k, self.g) == (6.0, 1.0) else lambda params, tokens: self.k * params**self.g * tokens
+        return cls(columns, PerToken.of(columns))
 
     def select(self, chosen: np.ndarray) -> "Rows":
         """Return the rows of a mask or of indices; the count of FLOPs stays."""
@@ -114,13 +151,3 @@ def groups(values: np.ndarray, gap: float) -> np.ndarray:
     out = np.empty(len(values), int)
     out[order] = np.concatenate([[0], np.cumsum(np.diff(values[order]) > gap)])[: len(values)]
     return out
-
-
-def _counted(columns: dict[str, np.ndarray]) -> tuple[float, float]:
-    log_n, log_d, log_c = (np.log(columns[name]) for name in COUNTED)
-    if len(log_n) == 0 or np.abs(log_c - np.log(6.0) - log_n - log_d).max() < 1e-6:
-        return 6.0, 1.0
-    if np.ptp(log_n) < SAME_SIZE:
-        return float(np.exp(np.mean(log_c - log_n - log_d))), 1.0
-    g, log_k = np.polyfit(log_n, log_c - log_d, 1)
-    return float(np.exp(log_k)), float(g)
