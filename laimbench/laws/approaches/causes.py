@@ -60,17 +60,12 @@ class Case:
 
     @property
     def scale(self) -> float:
-        return _spread(self.residuals(self.ends, self.need_law()))
+        return spread_of(self.ends, self.need_law())
 
     def need_law(self) -> Fit:
         if self.law is None:
             raise InputError("needs a law in params and tokens, which these rows do not give")
         return self.law
-
-    @staticmethod
-    def residuals(rows: Rows, law: Fit) -> np.ndarray:
-        """Return log loss observed less predicted, (rows,)."""
-        return np.log(rows["loss"]) - np.log(law.predict(*(rows[name] for name in law.form.variables)))
 
 
 def look_for_all(case: Case) -> tuple[list[Suspect], dict[str, str]]:
@@ -161,7 +156,7 @@ def _excess_in_the_middle(case: Case) -> tuple[np.ndarray, str]:
         raise InputError(f"no runs of equal size and unequal length, and no law of the ends: {case.frontiers[3].reason}")
     share = curves["tokens"] / np.exp(log_d[last])[np.argsort(labels[last])][labels]
     middle = (share > MIDDLE[0]) & (share < MIDDLE[1]) & (curves["tokens"] >= ends["tokens"].min())
-    excess = case.residuals(curves, law)
+    excess = _residuals(curves, law)
     per_run = [np.median(excess[middle & (labels == run)]) for run in np.unique(labels[middle])]
     if len(per_run) < LEAST_ROWS:
         raise InputError("fewer than four runs have evaluations in their middle within the ends' range of tokens")
@@ -184,13 +179,15 @@ def _warm_up(case: Case, name: str) -> Suspect:
         limit = float(np.quantile(case.ends["tokens"], share))
         rest = case.ends.select(case.ends["tokens"] >= limit)
         other = case.study.law(rest, near=law)
-        few = case.curves.select(case.curves["tokens"] < limit)
+        few = case.ends.select(case.ends["tokens"] < limit)
+        if len(few) < LEAST_ROWS:  # evaluations in the middle of runs are the second choice: they may lie high for want of decay
+            few = case.curves.select(case.curves["tokens"] < limit)
         labels = few.labels
-        excess = case.residuals(few, other)
+        excess = _residuals(few, other)
         per_run = np.array([np.median(excess[labels == run]) for run in range(labels.max() + 1)]) if len(few) else np.empty(0)
         if len(per_run) < LEAST_ROWS:
             continue
-        spread = _spread(case.residuals(rest, other))
+        spread = _spread(_residuals(rest, other))
         middle = float(np.median(per_run))
         score = middle / max(_error(per_run), 1.2533 * spread / np.sqrt(len(per_run)), 1e-12)
         if best is None or score > best[0]:
@@ -306,7 +303,7 @@ def _far_sizes(case: Case, name: str) -> Suspect:
 
 
 def _outliers(case: Case, name: str) -> Suspect:
-    residual = case.residuals(case.ends, case.need_law())
+    residual = _residuals(case.ends, case.need_law())
     scale = max(case.scale, 1e-4)
     far = np.abs(residual) > RESIDUAL * scale
     curves = case.curves
@@ -338,6 +335,16 @@ def _common(case: Case) -> tuple[float, float]:
 
 def _within(rows: Rows, low: float, high: float) -> np.ndarray:
     return (rows["flops"] >= low / 1.05) & (rows["flops"] <= high * 1.05)
+
+
+def _residuals(rows: Rows, law: Fit) -> np.ndarray:
+    """Return log loss observed less predicted, (rows,)."""
+    return np.log(rows["loss"]) - np.log(law.predict(*(rows[name] for name in law.form.variables)))
+
+
+def spread_of(rows: Rows, law: Fit | None) -> float:
+    """Return the robust spread of a law's residuals in log loss, NaN without a law."""
+    return np.nan if law is None else _spread(_residuals(rows, law))
 
 
 def _spread(values: np.ndarray) -> float:

@@ -50,7 +50,9 @@ def fit_envelope(
     log_c = np.log(rows["flops"])
     grid = np.linspace(log_c.min(), log_c.max(), points)
     curves = _Curves.of(rows, grid, smooth)
-    everything = np.arange(len(curves.loss))
+    everything = np.flatnonzero(np.isfinite(curves.loss).any(1))  # a run of one row is on no point of the grid
+    if len(everything) < LEAST_SIZES:
+        return Absent(1, f"{len(everything)} runs have a curve, expected {LEAST_SIZES} at least")
     best, state = curves.envelope(everything)
     refused = _refusals(grid, state)
     sizes = len(np.unique(curves.sizes[best[state == OK]]))
@@ -59,7 +61,7 @@ def fit_envelope(
     lines = curves.lines(everything)
     generator = np.random.default_rng(seed)
     runs = len(everything)
-    samples = np.array([curves.lines(generator.integers(0, runs, runs)) for _ in range(bootstrap)]).reshape(-1, 2, 2)
+    samples = np.array([curves.lines(generator.choice(everything, runs)) for _ in range(bootstrap)]).reshape(-1, 2, 2)
     found = samples[np.isfinite(samples[:, 0, 0])]
     notes = [f"intervals: bootstrap over {runs} runs"] if bootstrap else []
     if len(found) < 0.95 * bootstrap:

@@ -21,7 +21,7 @@ from scipy.special import chdtrc, stdtrit
 
 from laimbench.errors import InputError
 from laimbench.laws.approaches.frontier import Absent, Estimate, Frontier, Line, Point, Refusal
-from laimbench.laws.approaches.rows import Rows, groups
+from laimbench.laws.approaches.rows import SAME_SIZE, Rows, groups
 from laimbench.laws.intervals import LEVEL
 
 LEAST_SIZES = 4  # a parabola goes through any three
@@ -102,10 +102,9 @@ def fit_isoflop(
     rows = rows.ends
     budgets, refused = _budgets(rows)
     y = np.log(rows["loss"]) if log_loss else rows["loss"]
-    fitted = [_parabola(rows, y, chosen, refused) for chosen in budgets]
+    fitted = [_parabola(rows, y, chosen, refused, float(np.median(rows["flops"][chosen]))) for chosen in budgets]
     if within is not None:
-        near = [_near(rows, parabola, within) if parabola else None for parabola in fitted]
-        fitted = [None if chosen is None else _parabola(rows, y, chosen, refused) for chosen in near]
+        fitted = [parabola and _parabola(rows, y, _near(rows, parabola, within), refused, parabola.compute) for parabola in fitted]
     parabolas = [parabola for parabola in fitted if parabola]
     degrees = sum(p.degrees for p in parabolas)
     if degrees < LEAST_DEGREES:
@@ -223,16 +222,19 @@ def _budgets(rows: Rows) -> tuple[list[np.ndarray], list[Refusal]]:
         chosen = np.flatnonzero(label == i)
         width = np.ptp(log_c[chosen])
         if width > WIDEST:
-            refused.append(_refusal(rows, chosen, f"the rows' FLOPs differ by a factor {np.exp(width):.3g}: no one budget"))
+            low, high = np.exp(log_c[chosen].min()), np.exp(log_c[chosen].max())
+            reason = f"the rows' FLOPs differ by a factor {np.exp(width):.3g}: no one budget"
+            refused.append(Refusal(float(low), float(high), len(chosen), reason))
         else:
             found.append(chosen)
     return found, refused
 
 
-def _parabola(rows: Rows, y: np.ndarray, chosen: np.ndarray, refused: list[Refusal]) -> Parabola | None:
-    sizes = len(np.unique(groups(np.log(rows["params"][chosen]), 0.01)))
+def _parabola(rows: Rows, y: np.ndarray, chosen: np.ndarray, refused: list[Refusal], compute: float) -> Parabola | None:
+    sizes = len(np.unique(groups(np.log(rows["params"][chosen]), SAME_SIZE)))
     if sizes < LEAST_SIZES:
-        refused.append(_refusal(rows, chosen, f"{sizes} sizes, expected {LEAST_SIZES} at least: a parabola goes through any three"))
+        reason = f"{sizes} sizes, expected {LEAST_SIZES} at least: a parabola goes through any three"
+        refused.append(Refusal(compute, compute, len(chosen), reason))
         return None
     log_n = np.log(rows["params"][chosen])
     centre = float(log_n.mean())
@@ -241,7 +243,6 @@ def _parabola(rows: Rows, y: np.ndarray, chosen: np.ndarray, refused: list[Refus
     cross = np.linalg.inv(design.T @ design)
     coefficients = np.linalg.lstsq(design, y[chosen], rcond=None)[0]
     rss = float(((design @ coefficients - y[chosen]) ** 2).sum())
-    compute = float(np.median(rows["flops"][chosen]))
     return Parabola(compute, chosen, centre, (log_n.min(), log_n.max()), coefficients, cross, rss)
 
 
@@ -272,11 +273,6 @@ def _tokens_at(rows: Rows, p: Parabola) -> tuple[float, float]:
     u = np.log(rows["params"][p.rows]) - p.vertex
     slope, log_d = np.polyfit(u, np.log(rows["tokens"][p.rows]), 1)
     return float(log_d), float(slope)
-
-
-def _refusal(rows: Rows, chosen: np.ndarray, reason: str) -> Refusal:
-    flops = rows["flops"][chosen]
-    return Refusal(float(flops.min()), float(flops.max()), len(chosen), reason)
 
 
 def _sorted(refused: list[Refusal]) -> tuple[Refusal, ...]:
