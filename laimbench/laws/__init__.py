@@ -6,8 +6,19 @@
 """
 
 from laimbench.laws.fit import Fit, fit_chinchilla, fit_form, fit_power_law, fit_runs
-from laimbench.laws.forms import CHINCHILLA, KAPLAN, POWER_LAW, REPEATED, Broken, Form, Sigmoid, SumOfPowers
-from laimbench.laws.forms import get_form, parse_form, power_law  # fmt: skip
+from laimbench.laws.forms import (  # fmt: skip
+    CHINCHILLA,
+    KAPLAN,
+    POWER_LAW,
+    REPEATED,
+    Broken,
+    Form,
+    Sigmoid,
+    SumOfPowers,
+    get_form,
+    parse_form,
+    power_law,
+)
 from laimbench.laws.likelihood import Profile, covariance, delta_interval, profile
 from laimbench.laws.planning import allocate, compute_for_loss, load_law, make_plan, parse_law
 from laimbench.laws.quality import review

@@ -44,10 +44,13 @@ class _Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class _Design:
-    """basis (1 + V, R); products (R, columns) of basis columns for each pair of terms."""
+    """basis (1 + V, R); products (R, columns) of basis columns for each pair of terms; blocks (terms, M, M): the mean over rows of u u',
+    u the gradient of the log of a term.
+    """
 
     basis: np.ndarray
     products: dict[tuple[int, int], np.ndarray]
+    blocks: np.ndarray
 
 
 class SumOfPowers(Form):
@@ -61,18 +64,38 @@ class SumOfPowers(Form):
             + [_Slot(f.parameter, f.variable + 1, f.sign) for f in t.factors if f.parameter is not None]
             for t in self.terms
         ]
-        self._at = {}  # (j, k) -> {pair of basis columns whose product its second derivatives need: column of the products}
+        # Of each pair of terms: the pairs of basis columns whose products its second derivatives need, and the matrix that takes their
+        # moments to the Hessian (M * M, columns); of each term the matrix to the gradient (M, columns).
+        self._columns, self._to_hessian, self._to_gradient = {}, {}, []
         for j, k in combinations_with_replacement(range(len(self.terms)), 2):
-            wanted = {_ordered(a.column, b.column) for a in self._slots[j] for b in self._slots[k]}
-            self._at[j, k] = {pair: i for i, pair in enumerate(sorted(wanted))}
+            columns = sorted({_ordered(a.column, b.column) for a in self._slots[j] for b in self._slots[k]})
+            to_hessian = np.zeros((self.size, self.size, len(columns)))
+            for a, b in product(self._slots[j], self._slots[k]):
+                at = columns.index(_ordered(a.column, b.column))
+                to_hessian[a.parameter, b.parameter, at] += a.multiplier * b.multiplier
+                if j != k:
+                    to_hessian[b.parameter, a.parameter, at] += a.multiplier * b.multiplier
+            self._columns[j, k] = columns
+            self._to_hessian[j, k] = to_hessian.reshape(self.size**2, -1)
+            if j == k:
+                to_gradient = np.zeros((self.size, len(columns)))
+                for slot in self._slots[k]:
+                    to_gradient[slot.parameter, columns.index((0, slot.column))] += slot.multiplier
+                self._to_gradient.append(to_gradient)
 
     def design(self, log_x: np.ndarray) -> _Design:
         basis = np.concatenate([np.ones((1, log_x.shape[1])), log_x])
         products = {
             pair: np.ascontiguousarray(np.stack([basis[a] * basis[b] for a, b in columns], axis=-1))
-            for pair, columns in self._at.items()
+            for pair, columns in self._columns.items()
         }
-        return _Design(basis, products)
+        blocks = np.zeros((len(self.terms), self.size, self.size))
+        for block, slots in zip(blocks, self._slots, strict=True):
+            moved = np.zeros((self.size, basis.shape[1]))
+            for slot in slots:
+                moved[slot.parameter] += slot.multiplier * basis[slot.column]
+            block += moved @ moved.T / moved.shape[1]
+        return _Design(basis, products, blocks)
 
     def evaluate(self, theta: np.ndarray, design: _Design):
         values = []
@@ -103,28 +126,18 @@ class SumOfPowers(Form):
         log L and u that of the log of a power.
         """
         pulls, design = state
-        gradient, hessian = np.zeros((self.size, len(slope))), np.zeros((self.size, self.size, len(slope)))
+        problems = len(slope)
+        gradient, hessian = np.zeros((self.size, problems)), np.zeros((self.size**2, problems))
         bent = curvature - slope
         for k, pull in enumerate(pulls):
-            moments = (slope * pull) @ design.products[k, k]
-            for slot in self._slots[k]:
-                gradient[slot.parameter] += slot.multiplier * moments[:, self._at[k, k][0, slot.column]]
+            moments = ((slope * pull) @ design.products[k, k]).T
+            gradient += self._to_gradient[k] @ moments
             if self.terms[k].factors:
-                self._add(hessian, k, k, moments)
+                hessian += self._to_hessian[k, k] @ moments
             bent_pull = bent * pull
             for other in range(k, len(pulls)):
-                self._add(hessian, k, other, (bent_pull * pulls[other]) @ design.products[k, other])
-        return gradient, hessian
-
-    def _add(self, hessian: np.ndarray, j: int, k: int, moments: np.ndarray) -> None:
-        """Add the moments (P, columns) of a pair of terms."""
-        at = self._at[j, k]
-        for a in self._slots[j]:
-            for b in self._slots[k]:
-                value = a.multiplier * b.multiplier * moments[:, at[_ordered(a.column, b.column)]]
-                hessian[a.parameter, b.parameter] += value
-                if j != k:
-                    hessian[b.parameter, a.parameter] += value
+                hessian += self._to_hessian[k, other] @ ((bent_pull * pulls[other]) @ design.products[k, other]).T
+        return gradient, hessian.reshape(self.size, self.size, problems)
 
     def jacobian(self, state) -> np.ndarray:
         pulls, design = state
@@ -135,8 +148,8 @@ class SumOfPowers(Form):
         return out
 
     def reach(self, design: _Design) -> np.ndarray:
-        blocks = self._blocks(design)
-        return 1e-4 * np.eye(self.size) + sum(b for b, term in zip(blocks, self.terms, strict=True) if term.factors)
+        powers = [bool(term.factors) for term in self.terms]
+        return 1e-4 * np.eye(self.size) + design.blocks[powers].sum(0)
 
     def stiffness(self, state) -> np.ndarray:
         pulls, design = state
@@ -146,17 +159,7 @@ class SumOfPowers(Form):
                 for t, pull in zip(self.terms, pulls, strict=True)
             ]
         )
-        return np.tensordot(np.stack(self._blocks(design)), weights, axes=(0, 0))
-
-    def _blocks(self, design: _Design) -> list[np.ndarray]:
-        """Return for each term the mean over rows of u u', u the gradient of the log of the term."""
-        blocks = []
-        for slots in self._slots:
-            moved = np.zeros((self.size, design.basis.shape[1]))
-            for slot in slots:
-                moved[slot.parameter] += slot.multiplier * design.basis[slot.column]
-            blocks.append(moved @ moved.T / moved.shape[1])
-        return blocks
+        return (design.blocks.reshape(len(self.terms), -1).T @ weights).reshape(self.size, self.size, -1)
 
     def starts(self, log_x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a grid: shares of the offset in the least loss, exponents, and shares of each term in the rest."""

@@ -1,0 +1,100 @@
+"""How ``laimbench fit`` shows what it found."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from laimbench.laws.analysis import Analysis
+
+SHOWN = 12  # dropped rows that a terminal lists; the JSON has all
+
+
+def show_analysis(console: Console, found: "Analysis") -> None:
+    fit, review = found.fit, found.review
+    console.print(
+        f"{escape(fit.form.equation)}    {fit.rows} runs of {escape(found.table.source)}, worth {fit.effective_runs:.4g} independent ones"
+    )
+    for note in (*found.table.notes, *found.notes):
+        console.print(f"note: {escape(note)}")
+    if review is not None:
+        _show_review(console, found)
+    intervals = f"95 % interval (BCa, {len(fit.samples)} refits of {fit.resampling.kind})"
+    table = _table("parameter", "value", intervals if fit.intervals else "95 % interval", "")
+    for parameter in fit.form.parameters:
+        name = parameter.name
+        low, high = fit.intervals.get(name, (None, None))
+        shown = "held" if name in fit.fixed else "" if low is None else f"{low:.4g} to {high:.4g}"
+        table.add_row(name, f"{fit.params[name]:.6g}", shown, parameter.meaning)
+    console.print(table)
+    verdict = fit.verdict
+    console.print(
+        f"sum of {type(fit.loss).__name__} losses {fit.objective:.9e}; {verdict.agreeing:.0%} of {verdict.starts} starts agree; "
+        f"gradient {verdict.gradient_norm:.1e} of it; curvatures {min(verdict.eigenvalues):.2g} to {max(verdict.eigenvalues):.2g}"
+    )
+    if found.other is not None:
+        word = "without" if found.other.rows < fit.rows else "with"
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in found.other.params.items())
+        console.print(f"{word} the runs in doubt ({found.other.rows} runs): {numbers}")
+    for warning in fit.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+
+
+def _show_review(console: Console, found: "Analysis") -> None:
+    review = found.review
+    for flag in review.flags:
+        console.print(f"[yellow]flag:[/yellow] {escape(flag)}")
+    dropped = review.to_dict()["dropped"]
+    if not dropped:
+        return
+    counts = ", ".join(f"{count} {code}" for code, count in review.counts.items() if code != "kept")
+    word = "left out" if found.options.quality == "drop" else "in doubt, kept (--quality drop leaves them out)"
+    console.print(f"{len(dropped)} of {len(review.rows)} rows {word}: {counts}")
+    for one in dropped[:SHOWN]:
+        console.print(f"  row {one['row']}: {one['code']}, {escape(one['detail'])}")
+    if len(dropped) > SHOWN:
+        console.print(f"  and {len(dropped) - SHOWN} more, see --json")
+
+
+def show_check(console: Console, check: dict[str, Any]) -> None:
+    table = _table("parameters", "objective", "above the optimum")
+    excess = "" if check["excess"] is None else f"{check['excess']:+.3%}"
+    table.add_row(
+        "claimed: " + ", ".join(f"{name} {value:g}" for name, value in check["params"].items()),
+        f"{check['objective']:.9e}",
+        excess,
+    )
+    table.add_row("ours", f"{check['ours']:.9e}", "")
+    console.print(table)
+    if not check["is_optimum"]:
+        console.print("the claimed parameters are not the optimum of this objective on these rows")
+
+
+def show_profiles(console: Console, profiles: list[dict[str, Any]]) -> None:
+    table = _table("parameter", "95 % by profile")
+    for one in profiles:
+        low, high = ("open" if end is None else f"{end:.4g}" for end in one["interval"])
+        table.add_row(one["name"], f"{low} to {high}")
+    console.print(table)
+
+
+def show_conventions(console: Console, conventions: dict[str, Any]) -> None:
+    effects = conventions["effects"]
+    if effects:
+        names = list(effects[0]["numbers"])
+        table = _table("parameters", "FLOPs", *(name.replace("_", " ") for name in names))
+        for effect in effects:
+            table.add_row(effect["params"], effect["flops"], *(f"{effect['numbers'][name]:.4f}" for name in names))
+        console.print(table)
+    for reason in conventions["absent"]:
+        console.print(f"not available: {escape(reason)}")
+
+
+def _table(first: str, *rest: str) -> Table:
+    table = Table()
+    table.add_column(first)
+    for name in rest:
+        table.add_column(name, justify="right")
+    return table
