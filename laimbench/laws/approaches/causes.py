@@ -293,11 +293,9 @@ def _one_budget(case: Case, name: str) -> Suspect:
 
 def _far_sizes(case: Case, name: str) -> Suspect:
     frontier = _needed(case, 2)
+    chance = "" if frontier.is_skewed else ", which may be chance"
     return Suspect(
-        name, frontier.skew != 0.0,
-        f"cubics have their minima {np.exp(frontier.skew):.3f} times the parabolas' vertices"
-        if frontier.skew
-        else "no cubic term stands out of the noise",
+        name, frontier.is_skewed, f"cubics have their minima {np.exp(frontier.skew):.3f} times the parabolas' vertices{chance}",
         0, case.curves, case.ends, NEARBY,
     )  # fmt: skip
 

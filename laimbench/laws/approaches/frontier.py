@@ -60,7 +60,7 @@ class Frontier:
 
     number: 1, 2 or 3; a, b: exponents of N* and D* in compute; domain: least and largest compute of the points; points: the optima that the
     line goes through (none for the parametric approach); notes: what a reader should know of the intervals; skew: of approach 2, how far in
-    log N cubics have their minima from the parabolas' vertices, 0 where that is chance.
+    log N cubics have their minima from the parabolas' vertices; is_skewed: beyond chance.
     """
 
     number: int
@@ -72,6 +72,7 @@ class Frontier:
     notes: tuple[str, ...]
     estimate: Callable[[float], tuple[Estimate, Estimate, Estimate]] = field(repr=False)
     skew: float = 0.0
+    is_skewed: bool = False
 
     @property
     def name(self) -> str:

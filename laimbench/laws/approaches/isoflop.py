@@ -10,8 +10,8 @@ pooled over budgets, as a parabola through four or five rows says next to nothin
 (Bartlett 1937, 1 %), each with rows enough has its own, so that one bad budget does not drown the others.
 
 Only near the optimum is the valley a parabola: far sizes pull the vertex, by the same factor at all budgets if their grids are alike. The
-exponents bear that, N* does not. So a cubic term, one for all budgets, is tried; where it stands out of the noise, the distance between the
-cubics' minima and the vertices, times SKEW, widens the intervals of N* and D*. ``within`` leaves far sizes out.
+exponents bear that, N* does not. So a cubic term, one for all budgets, is tried, and the distance between the cubics' minima and the vertices,
+times SKEW, widens the intervals of N* and D*. ``within`` leaves far sizes out.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from laimbench.laws.approaches.rows import SAME_SIZE, Rows, groups
 from laimbench.laws.intervals import LEVEL
 
 LEAST_SIZES = 4  # a parabola goes through any three
-GAP = 0.05  # in log FLOPs: rows closer than this have one budget
-WIDEST = 0.25  # of one budget in log FLOPs: beyond, runs of other budgets stand between
+GAP = 0.03  # in log FLOPs: rows closer than this have one budget
+WIDEST = 0.1  # of one budget in log FLOPs: a tenth more compute lowers the loss by about as much as runs scatter
 LEAST_DEGREES = 3  # of the noise, pooled or a budget's own
 SKEW = 1.5  # a cubic finds the vertex's bias to a hundredth where sizes lie within a factor 4, the terms beyond to a few where within 30
 UNLIKELY = 0.01  # of budgets as unlike in noise as these, below which each has its own
@@ -116,15 +116,15 @@ def fit_isoflop(
         return Absent(2, f"{len(kept)} budgets with a vertex, expected two at least", _sorted(refused))
     typical = np.sqrt(sum(p.rss for p in parabolas) / degrees) if alike else np.sqrt(np.median([n.variance for n in noises]))
     notes = [f"noise of one run {typical:.2%} of its loss" if log_loss else f"noise of one run {typical:.3g} nats"]
-    skew = _skew(rows, y, [p for p, _ in kept])
-    if skew:
+    skew, stands_out = _skew(rows, y, [p for p, _ in kept])
+    if stands_out:
         notes.append(f"the valleys are no parabolas: cubics have their minima {np.exp(skew):.3f} times there: N* and D* may be off by that")
     notes.append("vertices: Fieller's intervals, " + ("noise pooled over budgets" if alike else "budgets differ in noise, each has its own"))
-    return _frontier(rows, kept, notes, skew, log_loss, _sorted(refused), level)
+    return _frontier(rows, kept, notes, (skew, stands_out), log_loss, _sorted(refused), level)
 
 
-def _skew(rows: Rows, y: np.ndarray, parabolas: list[Parabola]) -> float:
-    """Return by how much the minima of cubics lie above the parabolas' vertices in log N, the median; 0 where the cubic is chance.
+def _skew(rows: Rows, y: np.ndarray, parabolas: list[Parabola]) -> tuple[float, bool]:
+    """Return by how much the minima of cubics lie above the parabolas' vertices in log N, the median, and whether the cubic is beyond chance.
 
     y = c_0 + c_1 u + c_2 u^2 per budget + c_3 u^3 with one c_3 and u = log N - vertex: what c_3 adds is what a parabola leaves of u^3.
     """
@@ -139,19 +139,18 @@ def _skew(rows: Rows, y: np.ndarray, parabolas: list[Parabola]) -> float:
     basis, residual = np.concatenate(bases), np.concatenate(left)
     degrees, moment = len(basis) - 3 * len(parabolas) - 1, float(basis @ basis)
     if degrees < LEAST_DEGREES or moment == 0:
-        return 0.0
+        return 0.0, False
     cubic = float(basis @ residual) / moment
     error = np.sqrt(((residual - cubic * basis) ** 2).sum() / degrees / moment)
-    if abs(cubic) <= stdtrit(degrees, 1 - UNLIKELY / 2) * error:
-        return 0.0
+    stands_out = bool(abs(cubic) > stdtrit(degrees, 1 - UNLIKELY / 2) * error)
     shifts = []
     for p, of_cube in zip(parabolas, projections, strict=True):
         # around the vertex: slope -cubic of_cube[1], curvature 2 (c_2 - cubic of_cube[2]), third derivative 6 cubic
         slope, bend = -cubic * of_cube[1], 2 * (p.coefficients[2] - cubic * of_cube[2])
         root = bend**2 - 12 * cubic * slope
-        shifts.append((-bend + np.sqrt(root)) / (6 * cubic) if root > 0 and bend > 0 else np.nan)
+        shifts.append((-bend + np.sqrt(root)) / (6 * cubic) if root > 0 and bend > 0 and cubic else np.nan)
     shifts = [shift for shift in shifts if np.isfinite(shift)]
-    return float(np.median(shifts)) if shifts else 0.0
+    return (float(np.median(shifts)), stands_out) if shifts else (0.0, False)
 
 
 def _noises(parabolas: list[Parabola]) -> tuple[list[Noise], bool]:
@@ -201,9 +200,10 @@ def _frontier(rows: Rows, kept: list[tuple[Parabola, Noise]], notes, skew, log_l
         points=tuple(points),
         refused=refused,
         notes=tuple(notes),
-        skew=skew,
+        skew=skew[0],
+        is_skewed=skew[1],
         estimate=lambda compute: tuple(
-            line.value(np.log(compute), shift) for line, shift in zip(lines, SKEW * skew * np.array([1.0, mean, mean - 1.0]), strict=True)
+            line.value(np.log(compute), shift) for line, shift in zip(lines, SKEW * skew[0] * np.array([1.0, mean, mean - 1.0]), strict=True)
         ),
     )
 
@@ -233,7 +233,7 @@ def _budgets(rows: Rows) -> tuple[list[np.ndarray], list[Refusal]]:
 def _parabola(rows: Rows, y: np.ndarray, chosen: np.ndarray, refused: list[Refusal], compute: float) -> Parabola | None:
     sizes = len(np.unique(groups(np.log(rows["params"][chosen]), SAME_SIZE)))
     if sizes < LEAST_SIZES:
-        reason = f"{sizes} sizes, expected {LEAST_SIZES} at least: a parabola goes through any three"
+        reason = f"fewer than {LEAST_SIZES} sizes: a parabola goes through any three"
         refused.append(Refusal(compute, compute, len(chosen), reason))
         return None
     log_n = np.log(rows["params"][chosen])
@@ -276,4 +276,11 @@ def _tokens_at(rows: Rows, p: Parabola) -> tuple[float, float]:
 
 
 def _sorted(refused: list[Refusal]) -> tuple[Refusal, ...]:
-    return tuple(sorted(refused, key=lambda refusal: refusal.low))
+    """Return them in ascending order of compute, neighbours of one reason as one."""
+    found: list[Refusal] = []
+    for refusal in sorted(refused, key=lambda one: one.low):
+        if found and found[-1].reason == refusal.reason:
+            last = found.pop()
+            refusal = Refusal(last.low, max(last.high, refusal.high), last.points + refusal.points, refusal.reason)
+        found.append(refusal)
+    return tuple(found)
