@@ -28,7 +28,8 @@ CUTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # shares of the rows below
 ROWS_PER_PARAMETER = 2  # below a cut
 LEAST_ABOVE = 4
 SIZES_LEFT_OUT = 30  # more sizes are left out in groups of neighbours
-NEAR_STARTS = 40  # of a fit below a cut, besides the law of all rows
+STARTS = 60  # of the fit to all rows at most: there are many fits to come
+NEAR_STARTS = 8  # of a fit below a cut, besides the law of all rows
 WITHIN_NOISE = 1.1  # times the noise of runs: a form that predicts so well cannot be improved on
 
 
@@ -45,7 +46,8 @@ class Score:
     @classmethod
     def of(cls, errors: np.ndarray) -> "Score":
         size = np.abs(errors)
-        return cls(len(errors), float(np.median(size)), float(size.mean()), float(np.sqrt((errors**2).mean())), float(errors.mean()))
+        numbers = np.median(size), size.mean(), np.sqrt((errors**2).mean()), errors.mean()
+        return cls(len(errors), *(float(number) for number in numbers))
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Candidate:
     in_sample: Score
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"error": self.error.to_dict()}
+        plain = {name: None if value != value else value for name, value in asdict(self).items()}  # JSON has no NaN
+        return plain | {"error": self.error.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def select_form(
     *,
     cuts: Sequence[float] | None = None,
     by: str | None = None,
-    bootstrap: int = 200,
+    bootstrap: int = 100,
     seed: int = 0,
     level: float = LEVEL,
     **fit_options: Any,
@@ -195,12 +198,12 @@ def select_form(
     labels, resampled = _labels(columns, by)
     drawn = _draws(labels, bootstrap, seed)
     noise = min((_noise(law) for law in laws.values()), default=np.nan)
-    held = [_cut(columns, cut, laws, drawn, fit_options) for cut in (_default_cuts(flops) if cuts is None else cuts)]
-    used = [(cut, errors, draws) for cut, errors, draws in held if cut.refused is None]
+    held = [_cut(columns, cut, laws, drawn) for cut in (_default_cuts(flops) if cuts is None else cuts)]
+    used = [(cut, draws) for cut, draws in held if cut.refused is None]
     candidates, means = [], {}
     for name, law in laws.items():
-        scores = [cut.scores[name] for cut, *_ in used]
-        draws = np.array([draws[name] for *_, draws in used]).reshape(len(used), bootstrap)
+        scores = [cut.scores[name] for cut, _ in used]
+        draws = np.array([draws[name] for _, draws in used]).reshape(len(used), bootstrap)
         means[name] = _mean(draws)
         candidates.append(
             Candidate(
@@ -216,9 +219,18 @@ def select_form(
             )
         )
     candidates.sort(key=lambda c: c.error.value)
-    differences = [_difference(candidates[0], c, means, noise, len(candidates) - 1, level) for c in candidates[1:] if used]
+    differences = [
+        _difference(candidates[0], c, means, noise, len(candidates) - 1, level) for c in candidates[1:] if used
+    ]
     return Selection(
-        tuple(candidates), tuple(cut for cut, *_ in held), tuple(differences), absent, float(noise), len(loss), resampled, level
+        tuple(candidates),
+        tuple(cut for cut, _ in held),
+        tuple(differences),
+        absent,
+        float(noise),
+        len(loss),
+        resampled,
+        level,
     )
 
 
@@ -229,7 +241,8 @@ def _columns(runs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return columns
     for name in ("flops", "loss"):
         if name not in runs:
-            raise InputError(f"no column {name}, expected loss and flops (or params and tokens); there are {', '.join(runs) or 'none'}")
+            there = ", ".join(runs) or "none"
+            raise InputError(f"no column {name}, expected loss and flops (or params and tokens); there are {there}")
     log_columns((runs["flops"], runs["loss"]), ("flops", "loss"))
     return {name: np.asarray(column) for name, column in runs.items()}
 
@@ -243,12 +256,28 @@ def _fits(columns, forms, fit_options) -> tuple[dict[str, Fit], dict[str, str]]:
         if form.link != "log":
             raise InputError(f"form {name} is of bounded metrics, expected forms of loss")
         try:
-            if len(columns["loss"]) < 2 * ROWS_PER_PARAMETER * form.size:
-                raise InputError(f"{len(columns['loss'])} rows, expected {2 * ROWS_PER_PARAMETER * form.size} for {form.size} parameters")
-            laws[name] = fit_runs(columns, form, bootstrap=0, **fit_options)
+            rows, needed = len(columns["loss"]), 2 * ROWS_PER_PARAMETER * form.size
+            if rows < needed:
+                raise InputError(f"{rows} rows, expected {needed} for {form.size} parameters")
+            laws[name] = _fit(columns, form, fit_options)
         except InputError as error:
             absent[name] = str(error)
     return laws, absent
+
+
+def _fit(columns: dict[str, np.ndarray], form: Form, fit_options: dict[str, Any]) -> Fit:
+    missing = [name for name in form.variables if name not in columns]
+    if missing:
+        raise InputError(f"no column {missing[0]}; there are {', '.join(columns)}")
+    log_x = log_columns(tuple(columns[name] for name in form.variables), form.variables)
+    starts = form.starts(log_x, np.log(columns["loss"]))
+    return fit_runs(columns, form, bootstrap=0, starts=starts[:: -(-len(starts) // STARTS)], **fit_options)
+
+
+def _starts(law: Fit, count: int) -> np.ndarray:
+    """Return the law and about so many of its form's starts."""
+    starts = law.form.starts(law.problem.log_x, law.problem.y)
+    return np.concatenate([law.theta[None], starts[:: -(-len(starts) // count)]])
 
 
 def _labels(columns: dict[str, np.ndarray], by: str | None) -> tuple[np.ndarray, str]:
@@ -276,8 +305,8 @@ def _default_cuts(flops: np.ndarray) -> list[float]:
     return sorted({float(np.quantile(flops, share, method="lower")) for share in CUTS}) if len(flops) else []
 
 
-def _cut(columns, compute: float, laws: dict[str, Fit], drawn: np.ndarray, fit_options):
-    """Return the cut, errors above by form, and mean absolute errors (samples,) by form."""
+def _cut(columns, compute: float, laws: dict[str, Fit], drawn: np.ndarray):
+    """Return the cut, and the bootstrap's mean absolute errors (samples,) above it by form."""
     flops = columns["flops"]
     is_below = flops <= compute * (1 + 1e-9)
     below, above = int(is_below.sum()), int((~is_below).sum())
@@ -289,27 +318,24 @@ def _cut(columns, compute: float, laws: dict[str, Fit], drawn: np.ndarray, fit_o
     elif above < LEAST_ABOVE:
         refused = f"{above} rows above {compute:.3g} FLOPs, expected {LEAST_ABOVE}"
     if refused or not laws:
-        return Cut(float(compute), below, above, reach, {}, refused or "no forms"), {}, {}
-    train = {name: column[is_below] for name, column in columns.items()}
-    test = {name: column[~is_below] for name, column in columns.items()}
+        return Cut(float(compute), below, above, reach, {}, refused or "no forms"), {}
+    log_loss = np.log(columns["loss"][~is_below])
     errors, draws = {}, {}
     for name, law in laws.items():
-        starts = law.form.starts(law.problem.log_x, law.problem.y)
-        starts = np.concatenate([law.theta[None], starts[:: max(1, len(starts) // NEAR_STARTS)]])
-        fit = fit_runs(train, law.form, bootstrap=0, starts=starts, **fit_options)
-        x = [test[variable] for variable in law.form.variables]
-        errors[name] = np.log(fit.predict(*x)) - np.log(test["loss"])
+        problem = law.problem.rows(is_below)
+        thetas, objectives = solve(problem, _starts(law, NEAR_STARTS), np.ones(below))
+        theta = thetas[np.nanargmin(objectives)]
+        x = [columns[variable][~is_below] for variable in law.form.variables]
+        errors[name] = np.log(law.form.at(theta, *x)) - log_loss
+        weights, times = drawn[:, is_below].astype(float), drawn[:, ~is_below]
+        refits = np.tile(theta, (len(drawn), 1))
         if len(drawn):
-            weights = drawn[:, is_below].astype(float)
-            theta, _ = solve(fit.problem, np.tile(fit.theta, (len(drawn), 1)), lambda chosen, w=weights: w[chosen], stages=FROM_NEAR)
-            with np.errstate(all="ignore"):
-                size = np.abs(np.log(fit.form.at(theta, *x)) - np.log(test["loss"]))
-            times = drawn[:, ~is_below]
-            draws[name] = np.divide((size * times).sum(1), times.sum(1), out=np.full(len(drawn), np.nan), where=times.sum(1) > 0)
-        else:
-            draws[name] = np.empty(0)
+            refits, _ = solve(problem, refits, lambda chosen, w=weights: w[chosen], stages=FROM_NEAR)
+        with np.errstate(all="ignore"):
+            size = np.abs(np.log(law.form.at(refits, *x)) - log_loss)
+            draws[name] = (size * times).sum(1) / times.sum(1)  # NaN where a draw has no row above
     scores = {name: Score.of(error) for name, error in errors.items()}
-    return Cut(float(compute), below, above, reach, scores), errors, draws
+    return Cut(float(compute), below, above, reach, scores), draws
 
 
 def _mean(draws: np.ndarray) -> np.ndarray:

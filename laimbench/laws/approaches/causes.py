@@ -100,8 +100,9 @@ def _embeddings(case: Case, name: str) -> Suspect:
 def _undecayed(case: Case, name: str) -> Suspect:
     by_columns = _undecayed_by_columns(case.ends)
     if by_columns is not None and by_columns.any():
-        gone = set(case.ends.labels[by_columns]) if "run" not in case.ends else set(case.ends["run"][by_columns])
-        curves = case.curves if "run" not in case.curves else case.curves.select(~np.isin(case.curves["run"], list(gone)))
+        curves = case.curves
+        if "run" in curves:
+            curves = curves.select(~np.isin(curves["run"], case.ends["run"][by_columns]))
         return Suspect(
             name, True, f"{by_columns.sum()} of {len(by_columns)} runs end with the learning rate not decayed",
             int(by_columns.sum()), curves, case.ends.select(~by_columns),
@@ -112,9 +113,11 @@ def _undecayed(case: Case, name: str) -> Suspect:
         return Suspect(name, False, "all runs end with the learning rate decayed")
     excess, how = _excess_in_the_middle(case)
     middle, error = float(np.median(excess)), _error(excess)
-    present = len(excess) >= LEAST_ROWS and middle > STANDS_OUT * error
+    present = bool(len(excess) >= LEAST_ROWS and middle > STANDS_OUT * error)
     kept = _ends_as_curves(case.ends)
-    note = "" if kept is not None else "; sizes have one end each, so that approach 1 has nothing to go by without the middles"
+    note = ""
+    if kept is None:
+        note = "; sizes have one end each, so that approach 1 has nothing to go by without the middles"
     return Suspect(
         name, present,
         f"losses in the middle of runs lie {middle:+.2%} ({STANDS_OUT:g} standard errors {STANDS_OUT * error:.2%}) from {how}{note}",
@@ -144,7 +147,8 @@ def _excess_in_the_middle(case: Case) -> tuple[np.ndarray, str]:
     log_n, log_d, log_l = np.log(curves["params"]), np.log(curves["tokens"]), np.log(curves["loss"])
     found = []
     for end in np.flatnonzero(last):
-        for other in np.flatnonzero(last & (np.abs(log_n - log_n[end]) < SAME_SIZE) & (log_d > log_d[end] + np.log(1 / FINISHED))):
+        longer = log_d > log_d[end] - np.log(FINISHED)
+        for other in np.flatnonzero(last & (np.abs(log_n - log_n[end]) < SAME_SIZE) & longer):
             run = np.flatnonzero(labels == labels[other])
             run = run[log_d[run].argsort()]
             if log_d[run[0]] <= log_d[end] and len(run) > 1:
@@ -153,7 +157,9 @@ def _excess_in_the_middle(case: Case) -> tuple[np.ndarray, str]:
         return np.array(found), f"the ends of shorter runs of the same size ({len(found)} pairs)"
     law = case.need_law()
     if isinstance(case.frontiers[3], Absent):
-        raise InputError(f"no runs of equal size and unequal length, and no law of the ends: {case.frontiers[3].reason}")
+        raise InputError(
+            f"no runs of equal size and unequal length, and no law of the ends: {case.frontiers[3].reason}"
+        )
     share = curves["tokens"] / np.exp(log_d[last])[np.argsort(labels[last])][labels]
     middle = (share > MIDDLE[0]) & (share < MIDDLE[1]) & (curves["tokens"] >= ends["tokens"].min())
     excess = _residuals(curves, law)
@@ -180,11 +186,11 @@ def _warm_up(case: Case, name: str) -> Suspect:
         rest = case.ends.select(case.ends["tokens"] >= limit)
         other = case.study.law(rest, near=law)
         few = case.ends.select(case.ends["tokens"] < limit)
-        if len(few) < LEAST_ROWS:  # evaluations in the middle of runs are the second choice: they may lie high for want of decay
+        if len(few) < LEAST_ROWS:  # the middles of runs are the second choice: they may lie high for want of decay
             few = case.curves.select(case.curves["tokens"] < limit)
         labels = few.labels
         excess = _residuals(few, other)
-        per_run = np.array([np.median(excess[labels == run]) for run in range(labels.max() + 1)]) if len(few) else np.empty(0)
+        per_run = np.array([np.median(excess[labels == run]) for run in np.unique(labels)])
         if len(per_run) < LEAST_ROWS:
             continue
         spread = _spread(_residuals(rest, other))
@@ -325,6 +331,8 @@ def _needed(case: Case, number: int) -> Frontier:
 def _common(case: Case) -> tuple[float, float]:
     """Return the compute that all approaches' answers share."""
     domains = [frontier.domain for frontier in case.frontiers.values() if isinstance(frontier, Frontier)]
+    if len(domains) < 2:
+        raise InputError("fewer than two approaches have an answer")
     low, high = max(d[0] for d in domains), min(d[1] for d in domains)
     if high <= 2 * low:
         raise InputError("the approaches share less than a factor 2 of compute")
@@ -369,4 +377,4 @@ TESTERS: dict[str, Callable[[Case, str], Suspect]] = {
 
 def describe(suspect: Suspect) -> dict[str, Any]:
     """Return what a reader is told of a suspect, fit for JSON."""
-    return {"name": suspect.name, "present": suspect.present, "evidence": suspect.evidence, "left_out": suspect.left_out}
+    return {name: getattr(suspect, name) for name in ("name", "present", "evidence", "left_out")}

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from laimbench.errors import InputError
 from laimbench.laws.approaches.causes import Case, Suspect, describe, look_for_all, spread_of
-from laimbench.laws.approaches.frontier import Absent, Frontier, Split
+from laimbench.laws.approaches.frontier import Frontier, Split
 from laimbench.laws.approaches.rows import Rows
 from laimbench.laws.approaches.study import Frontiers, Study
 from laimbench.laws.fit import Fit
@@ -41,8 +41,7 @@ class Explanation:
     scatter: float
 
     def to_dict(self) -> dict[str, Any]:
-        numbers = {"gap": self.gap, "scatter": self.scatter}
-        return {"name": self.name, "closes": self.closes, **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
+        return {name: None if value != value else value for name, value in vars(self).items()}  # JSON has no NaN
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Disagreement:
             others = f" (as it does without {', '.join(self.likely[1:])})" if len(self.likely) > 1 else ""
             return f"{text}; likely cause: {self.likely[0]}, without which the gap closes{others}"
         seen = ", ".join(e.name for e in self.explanations)
-        return f"{text}; " + (f"seen in the data, but not the reason: {seen}" if seen else "none of the causes looked for is seen")
+        return f"{text}; {f'seen, but not the reason: {seen}' if seen else 'none of the causes looked for is seen'}"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -189,7 +188,8 @@ def _decades(ends: Rows) -> tuple[float, ...]:
     return tuple(float(10.0**c) for c in every[-MOST_BUDGETS:])
 
 
-def _disagreements(study, rows, ends, law, frontiers) -> tuple[tuple[Disagreement, ...], tuple[Suspect, ...], dict[str, str]]:
+def _disagreements(study: Study, rows: Rows, ends: Rows, law: Fit | None, frontiers: Frontiers):
+    """Return the disagreements, the suspects, and those that could not be looked for."""
     present = [number for number, frontier in frontiers.items() if isinstance(frontier, Frontier)]
     pairs = [(i, j, quantity) for i, j in combinations(present, 2) for quantity in QUANTITIES]
     judged = {pair: _judge(frontiers, *pair, tests=len(pairs), level=study.level) for pair in pairs}
@@ -211,9 +211,14 @@ def _disagreements(study, rows, ends, law, frontiers) -> tuple[tuple[Disagreemen
             if isinstance(refit[i], Frontier) and isinstance(refit[j], Frontier):
                 left = _gap(refit[i], refit[j], quantity, _middle(refit[i], refit[j]))
             explanations.append(Explanation(name, left, bool(abs(left) <= min(allowed, CLOSED * abs(gap))), scatter))
-        explanations.sort(key=lambda e, most=allowed: (not e.closes, np.nan_to_num(abs(e.gap) / most + e.scatter, nan=np.inf)))
+        explanations.sort(key=lambda e, most=allowed: (not e.closes, _left(e, most)))
         found.append(Disagreement(quantity, i, j, compute, values, gap, allowed, tuple(explanations)))
     return tuple(found), tuple(suspects), untested
+
+
+def _left(explanation: Explanation, allowed: float) -> float:
+    """Return what a refit leaves of the gap and of the law's scatter, infinite where there is none."""
+    return float(np.nan_to_num(abs(explanation.gap) / allowed + explanation.scatter, nan=np.inf))
 
 
 def _judge(frontiers, i: int, j: int, quantity: str, *, tests: int, level: float):

@@ -14,7 +14,7 @@ It takes a loss in the middle of a run for what a run of that length would end w
 import numpy as np
 
 from laimbench.errors import InputError
-from laimbench.laws.approaches.frontier import Absent, Estimate, Frontier, Point, Refusal
+from laimbench.laws.approaches.frontier import RATIOS, Absent, Estimate, Frontier, Point, Refusal
 from laimbench.laws.approaches.rows import Rows
 from laimbench.laws.intervals import LEVEL
 
@@ -57,7 +57,7 @@ def fit_envelope(
     refused = _refusals(grid, state)
     sizes = len(np.unique(curves.sizes[best[state == OK]]))
     if sizes < LEAST_SIZES:
-        return Absent(1, f"the envelope has {sizes} sizes with neighbours on both sides, expected {LEAST_SIZES} at least", refused)
+        return Absent(1, f"the envelope has {sizes} sizes between others, expected {LEAST_SIZES} at least", refused)
     lines = curves.lines(everything)
     generator = np.random.default_rng(seed)
     runs = len(everything)
@@ -72,7 +72,7 @@ def fit_envelope(
 
     def estimate(compute: float) -> tuple[Estimate, Estimate, Estimate]:
         x = np.array([1.0, np.log(compute) - grid.mean()])
-        return tuple(interval(lambda at, c=np.array(c): np.exp(at @ x @ c)) for c in ([1, 0], [0, 1], [-1, 1]))
+        return tuple(interval(lambda at, c=c: np.exp(at @ x @ c)) for c in RATIOS)
 
     inside = np.flatnonzero(state == OK)
     return Frontier(

@@ -11,6 +11,7 @@ from laimbench.laws.intervals import LEVEL
 from laimbench.laws.planning.law import Estimate
 
 NAMES = {1: "envelope", 2: "isoflop", 3: "parametric"}
+RATIOS = np.array([[1, 0], [0, 1], [-1, 1]])  # powers of N and D in N*, D* and D*/N*
 UNLIKELY = 0.05  # of scatter around the line as large as it is: below, the scatter sets the interval
 
 
@@ -24,7 +25,7 @@ class Point:
     loss: float
 
     def to_dict(self) -> dict[str, Any]:
-        return {"compute": self.compute, "params": self.params.to_dict(), "tokens": self.tokens.to_dict(), "loss": self.loss}
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Split:
     extrapolation: float
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -160,3 +161,7 @@ class Line:
     def exponent(self) -> Estimate:
         half = self.quantile * self.slope_error
         return Estimate(self.slope, float(self.slope - half), float(self.slope + half))
+
+
+def _plain(record: Point | Split) -> dict[str, Any]:
+    return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(record).items()}

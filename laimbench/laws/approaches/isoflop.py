@@ -104,22 +104,28 @@ def fit_isoflop(
     y = np.log(rows["loss"]) if log_loss else rows["loss"]
     fitted = [_parabola(rows, y, chosen, refused, float(np.median(rows["flops"][chosen]))) for chosen in budgets]
     if within is not None:
-        fitted = [parabola and _parabola(rows, y, _near(rows, parabola, within), refused, parabola.compute) for parabola in fitted]
+        fitted = [
+            parabola and _parabola(rows, y, _near(rows, parabola, within), refused, parabola.compute)
+            for parabola in fitted
+        ]
     parabolas = [parabola for parabola in fitted if parabola]
     degrees = sum(p.degrees for p in parabolas)
     if degrees < LEAST_DEGREES:
-        reason = f"{len(parabolas)} budgets with {LEAST_SIZES} sizes and {degrees} rows more than the parabolas' three each"
-        return Absent(2, f"{reason}, expected {LEAST_DEGREES} more at least: their noise is not known", _sorted(refused))
+        found = f"{len(parabolas)} budgets with {LEAST_SIZES} sizes, {degrees} rows more than the parabolas' three each"
+        return Absent(2, f"{found}, expected {LEAST_DEGREES} more at least: noise is not known", _sorted(refused))
     noises, alike = _noises(parabolas)
     kept = [(p, noise) for p, noise in zip(parabolas, noises, strict=True) if _accept(p, noise, level, refused)]
     if len(kept) < 2:
         return Absent(2, f"{len(kept)} budgets with a vertex, expected two at least", _sorted(refused))
-    typical = np.sqrt(sum(p.rss for p in parabolas) / degrees) if alike else np.sqrt(np.median([n.variance for n in noises]))
+    typical = np.sqrt(np.median([noise.variance for noise in noises]))
     notes = [f"noise of one run {typical:.2%} of its loss" if log_loss else f"noise of one run {typical:.3g} nats"]
     skew, stands_out = _skew(rows, y, [p for p, _ in kept])
     if stands_out:
-        notes.append(f"the valleys are no parabolas: cubics have their minima {np.exp(skew):.3f} times there: N* and D* may be off by that")
-    notes.append("vertices: Fieller's intervals, " + ("noise pooled over budgets" if alike else "budgets differ in noise, each has its own"))
+        notes.append(
+            f"the valleys are no parabolas: N* and D* may be off by what cubics differ, {np.exp(skew):.3f} times"
+        )
+    pooled = "noise pooled over budgets" if alike else "budgets differ in noise, each has its own"
+    notes.append(f"vertices: Fieller's intervals, {pooled}")
     return _frontier(rows, kept, notes, (skew, stands_out), log_loss, _sorted(refused), level)
 
 
@@ -175,7 +181,7 @@ def _frontier(rows: Rows, kept: list[tuple[Parabola, Noise]], notes, skew, log_l
     tokens, slopes = np.transpose([_tokens_at(rows, p) for p, _ in kept])
     mean = float(slopes.mean())
     degrees = max(noise.degrees for _, noise in kept)
-    floor = 1e-12 + 1e-6 * variance.max()  # noiseless rows have weights too, and none is worth infinitely more than another
+    floor = 1e-12 + 1e-6 * variance.max()  # noiseless rows have weights too, none infinitely more than another
     lines = [
         Line.through(x, y, slope**2 * variance + floor, degrees, level)
         for y, slope in ((vertices, np.ones_like(slopes)), (tokens, slopes), (tokens - vertices, slopes - 1))
@@ -203,7 +209,8 @@ def _frontier(rows: Rows, kept: list[tuple[Parabola, Noise]], notes, skew, log_l
         skew=skew[0],
         is_skewed=skew[1],
         estimate=lambda compute: tuple(
-            line.value(np.log(compute), shift) for line, shift in zip(lines, SKEW * skew[0] * np.array([1.0, mean, mean - 1.0]), strict=True)
+            line.value(np.log(compute), shift)
+            for line, shift in zip(lines, SKEW * skew[0] * np.array([1.0, mean, mean - 1.0]), strict=True)
         ),
     )
 
@@ -261,7 +268,9 @@ def _accept(p: Parabola, noise: Noise, level: float, refused: list[Refusal]) -> 
     elif p.fieller(noise, level) is None:
         reason = "the curvature does not stand out of the noise: too flat for a vertex"
     elif not p.ends[0] <= p.vertex <= p.ends[1]:
-        reason = f"the vertex at {np.exp(p.vertex):.3g} parameters is outside of the runs' {low:.3g} to {high:.3g}: an edge"
+        reason = (
+            f"the vertex, {np.exp(p.vertex):.3g} parameters, is outside of the runs' {low:.3g} to {high:.3g}: an edge"
+        )
     else:
         return True
     refused.append(Refusal(p.compute, p.compute, len(p.rows), reason))

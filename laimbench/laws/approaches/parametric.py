@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from laimbench.laws.approaches.frontier import Absent, Estimate, Frontier
+from laimbench.laws.approaches.frontier import RATIOS, Absent, Estimate, Frontier
 from laimbench.laws.approaches.rows import Rows
 from laimbench.laws.fit import Fit
 from laimbench.laws.forms import Form
@@ -81,9 +81,7 @@ def of_law(fit: Fit, rows: Rows, *, around: float | None = None, level: float = 
 
     def estimate(compute: float) -> tuple[Estimate, Estimate, Estimate]:
         at = lambda theta: split_at(form, theta, np.array([compute]), rows)[..., 0, :]  # noqa: E731
-        return tuple(
-            interval(lambda theta, c=np.array(c): np.exp(at(theta) @ c)) for c in ([1, 0], [0, 1], [-1, 1])
-        )
+        return tuple(interval(lambda theta, c=c: np.exp(at(theta) @ c)) for c in RATIOS)
 
     with np.errstate(all="ignore"):
         if not np.isfinite(exponent(fit.theta)).all():

@@ -39,12 +39,16 @@ class Study:
         """
         columns = tuple(ends[name] for name in self.form.variables if name in ends)
         if len(columns) < len(self.form.variables):
-            raise InputError(f"form {self.form.name} is a law in {', '.join(self.form.variables)}, of which columns are missing")
+            raise InputError(
+                f"form {self.form.name} is a law in {', '.join(self.form.variables)}, of which columns are missing"
+            )
         starts = None
         if near is not None:
             others = near.form.starts(near.problem.log_x, near.problem.y)
             starts = np.concatenate([near.theta[None], others[:: max(1, len(others) // NEAR_STARTS)]])
-        return fit_form(self.form, columns, ends["loss"], bootstrap=bootstrap, seed=self.seed, starts=starts, **self.fit_options)
+        return fit_form(
+            self.form, columns, ends["loss"], bootstrap=bootstrap, seed=self.seed, starts=starts, **self.fit_options
+        )
 
     def isoflop(self, ends: Rows, within: float | None = None) -> Frontier | Absent:
         return fit_isoflop(ends, log_loss=self.log_loss, within=within or self.within, level=self.level)
