@@ -1,5 +1,6 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
+# make study-calibration, study-laws-speed   claims that take minutes to check, into docs/results; QUICK=1: seconds, into build/studies
 # make sanitize   the C++ tests under ASan and UBSan; make results, make picture   what README and docs show
 PYTHON ?= python3
 VENV := .venv
@@ -55,6 +56,9 @@ pytest: $(VENV)/.tested
 results: $(INSTALLED)
 	$(BIN)/laimbench bench --json docs/results/bench.json
 	$(BIN)/python scripts/readme_bench.py docs/results/bench.json README.md
+
+study-%: $(VENV)/.tested
+	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
 
 # The first screen of the demo's report, by headless Chromium.
 picture: report/index.html

@@ -105,7 +105,7 @@ void test_constant_rows(const Kernels<S>& kernels) {
 
 void test_norms(const KernelTable& table) {
   const auto of_type = [](const auto& kernels) {
-    // 4 rows go together, 32 or more are a task: some of each, some left over
+    // 32 rows or more are a task: one, some, one left over
     for (bool centred : {true, false})
       for (int64_t rows : {1, 4, 7, 70})
         for (int64_t columns : {1, 2, 15, 16, 33, 300, 1100}) test_norm(kernels, centred, rows, columns, 0);

@@ -41,12 +41,19 @@ def fit(
     Tokens, parameters or FLOPs that a table lacks follow from FLOPs = 6 N D. A store gives the last validation loss of every finished run,
     with FLOPs counted exactly.
     """
+    from laimbench import laws
     from laimbench.laws import analysis
 
+    chosen = tuple(name.strip() for name in variables.split(",") if name.strip())
+    if form.isidentifier():  # a text waits for the table's columns
+        try:
+            laws.get_form(form, chosen)
+        except InputError as error:
+            raise InputError(f"--form: {error}") from None
     table = read_source(source, columns, where)
     options = analysis.Options(
         form=form,
-        variables=tuple(name.strip() for name in variables.split(",") if name.strip()),
+        variables=chosen,
         target=metric,
         quality=quality,
         params_convention=params or None,

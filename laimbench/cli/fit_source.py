@@ -1,6 +1,7 @@
 """Where ``laimbench fit`` gets its runs: a store, or anybody's table."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,13 +35,21 @@ def columns_of_store(path: Path) -> dict[str, np.ndarray]:
     if not runs:
         raise InputError(f"store {path}: no finished run, expected some; see `laimbench runs list`")
     facts = ("params", "params_non_embedding", "tokens", "flops", "family", "size", "backend", "dtype", "seed", "sweep")
-    columns = {name: [getattr(run, name) for run in runs] for name in facts}
+    columns = {"run": [f"run {run.id}" for run in runs]}
+    columns |= {name: [getattr(run, name) for run in runs] for name in facts}
     columns["loss"] = [run.final_val_loss for run in runs]
     columns["train_loss"] = [run.final_train_loss for run in runs]
     columns["train_s"] = [run.train_s for run in runs]
-    for kind in ("config", "summary"):
-        for name in sorted({key for run in runs for key in getattr(run, kind)} - columns.keys()):
-            values = [getattr(run, kind).get(name) for run in runs]
-            if all(isinstance(value, int | float | str | None) for value in values):
-                columns[name] = values
+    configs = [_resolved(run.config) for run in runs]
+    for records in (configs, [run.summary for run in runs]):
+        for name in sorted({key for record in records for key in record} - columns.keys()):
+            columns[name] = [record.get(name) for record in records]
     return columns
+
+
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration with what its rules chose in place of the 0 that asks for them."""
+    from laimbench.train import RunConfig
+
+    run = RunConfig.from_dict(config)
+    return config | {"heads": run.head_count, "lr": run.learning_rate}

@@ -79,7 +79,10 @@ class Analysis:
         document |= {
             "source": self.table.source,
             "options": asdict(self.options)
-            | {"form": fit.form.equation if fit.form.name == "custom" else self.options.form},
+            | {
+                "form": fit.form.equation if fit.form.name == "custom" else self.options.form,
+                "bounds": {n: [e if np.isfinite(e) else None for e in ends] for n, ends in self.options.bounds.items()},
+            },
             "notes": [*self.table.notes, *self.notes],
             "quality": None if self.review is None else self.review.to_dict(),
             "other": None
@@ -177,9 +180,8 @@ def _clusters(table: Table, form: Form, options: Options, notes: list[str]) -> n
     if "seed" not in table.columns:
         return None
     columns = table.columns | _derived(table.columns)
-    points = np.stack(
-        [np.round(np.log(np.asarray(columns[v], dtype=float)), 9) for v in form.variables if v in columns], axis=1
-    )
+    names = [name for name in dict.fromkeys((*form.variables, "params", "tokens", "flops")) if name in columns]
+    points = np.stack([np.round(np.log(np.asarray(columns[name], dtype=float)), 9) for name in names], axis=1)
     labels = np.unique(points, axis=0, return_inverse=True)[1].ravel()
     if labels.max() + 1 == len(labels):
         return None

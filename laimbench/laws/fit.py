@@ -159,7 +159,7 @@ def fit_form(
     delta: float | None = None,
     weights: Any = None,
     fixed: dict[str, float] | None = None,
-    bounds: dict[str, tuple[float, float]] | None = None,
+    bounds: dict[str, tuple[float | None, float | None]] | None = None,
     starts: Any = None,
 ) -> Fit:
     """Fit a form by the sum of losses of residuals (log loss predicted less observed), from many starts, to machine precision.
@@ -174,7 +174,7 @@ def fit_form(
         seed: of the resampling.
         loss_function: "huber", "squared" or "cauchy"; delta: its scale, by default the form's for Huber (1e-3 in log loss).
         weights: (rows,) of 0 or more, by which the rows' losses count.
-        fixed: parameters held at a value; bounds: limits (low, high) of parameters.
+        fixed: parameters held at a value; bounds: limits (low, high) of parameters, None where open.
         starts: (P, M) starting points in theta instead of the form's own.
 
     Raises:
@@ -285,7 +285,8 @@ def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, 
     for index, value in enumerate(form.theta_of(fixed, "fixed")):
         if not np.isnan(value):
             free[index], low[index], high[index] = False, value, value
-    for name, (lower, upper) in bounds.items():
+    for name, ends in bounds.items():
+        lower, upper = (-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1])
         if name not in form.names:
             raise InputError(f"bounds name {name!r}, expected some of {', '.join(form.names)}")
         if name in fixed:

@@ -16,7 +16,9 @@ from laimbench.laws.solver import FROM_NEAR, Problem, solve
 
 LEVEL = 0.95
 KINDS = ("rows", "clusters", "parametric")
-MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups
+MOST_KEPT = 8_000_000  # samples x groups whose counts are kept in memory; beyond, they are drawn anew
+MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups,
+LEAST_GROUPS, GROUPED_ELEMENTS = 20, 4_000_000  # and of long tables in fewer, larger ones, for the time's sake
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,18 @@ def resample(
 
     groups = len(problem.y) if labels is None else int(labels.max()) + 1
 
-    def counts(chosen: np.ndarray) -> np.ndarray:
+    def draw(chosen: np.ndarray) -> np.ndarray:
         drawn = np.empty((len(chosen), groups))
         for row, i in enumerate(chosen):
             picked = np.random.default_rng((plan.seed, i)).integers(0, groups, groups)
             drawn[row] = np.bincount(picked, minlength=groups)
+        return drawn
+
+    # The solver asks for the same samples several times.
+    kept = draw(np.arange(plan.samples)) if plan.samples * groups <= MOST_KEPT else None
+
+    def counts(chosen: np.ndarray) -> np.ndarray:
+        drawn = draw(chosen) if kept is None else kept[chosen]
         return weights * (drawn if labels is None else drawn[:, labels])
 
     return solve(problem, starts, counts, stages=FROM_NEAR)[0]
@@ -75,9 +84,10 @@ def jackknife(
     """Return the refits (groups, M) with one row, cluster or group of rows left out at a time."""
     labels = np.arange(len(problem.y)) if labels is None else labels
     groups = int(labels.max()) + 1
-    if groups > MOST_GROUPS:
-        labels = np.random.default_rng(seed).permutation(groups)[labels] % MOST_GROUPS
-        groups = MOST_GROUPS
+    most = int(np.clip(GROUPED_ELEMENTS // len(labels), LEAST_GROUPS, MOST_GROUPS))
+    if groups > most:
+        labels = np.random.default_rng(seed).permutation(groups)[labels] % most
+        groups = most
     return solve(
         problem, np.tile(theta, (groups, 1)), lambda chosen: weights * (labels != chosen[:, None]), stages=FROM_NEAR
     )[0]

@@ -39,6 +39,12 @@ LAIM_INLINE void statistics(const S* x, int64_t columns, double eps, Compute<S>&
   rstd = T(1 / __builtin_sqrt(double(variance) + eps));
 }
 
+// Into the second-level cache, for the next row: each row is a stream too short for the CPU to see it coming.
+template <class S>
+LAIM_INLINE void prefetch(const S* at) {
+  __builtin_prefetch(at, 0, 2);
+}
+
 template <bool centred, class V>
 LAIM_INLINE V normed(V x, V mean, V rstd) {
   return centred ? (x - mean) * rstd : x * rstd;
@@ -81,55 +87,35 @@ void norm(const NormArgs<S>& args, const Parallel& parallel) {
   });
 }
 
-// Gradients of `count` rows at once: the sums over columns of one row would wait for each other, and dweight and dbias
-// are read and written once for all of them.
-template <bool centred, int count, class S>
-LAIM_INLINE void norm_backward_rows(const NormBackwardArgs<S>& args, int64_t i, Compute<S>* dweight,
-                                    Compute<S>* dbias) {
+// One row after the other, in the order in which they lie in memory: several at once hide more latency in the cache but
+// read as many streams, which costs more than it gains where rows come from memory.
+template <bool centred, class S>
+LAIM_INLINE void norm_backward_row(const NormBackwardArgs<S>& args, int64_t i, Compute<S>* dweight, Compute<S>* dbias) {
   using T = Compute<S>;
   using V = Vec<T>;
   const int64_t columns = args.columns;
   const S *x = args.sum + i * columns, *gradient = args.gradient + i * columns, *weight = args.weight;
   const S* gradient_sum = args.gradient_sum ? args.gradient_sum + i * columns : nullptr;
   S* gradient_x = args.gradient_x + i * columns;
-  V mean[count], rstd[count], mean_g[count], mean_gx[count];
-#pragma GCC unroll 4
-  for (int r = 0; r < count; ++r) {
-    mean[r] = centred ? V::all(args.mean[i + r]) : V::zero();
-    rstd[r] = V::all(args.rstd[i + r]);
-  }
-  const auto sums = blocked_sum<V, Several<V, 2 * count>, 1>(columns, [&](auto& part, int64_t j, int64_t n) {
-    const V w = weight ? load<V>(weight + j, n) : V::all(T(1));
-#pragma GCC unroll 4
-    for (int r = 0; r < count; ++r) {
-      const V gw = load<V>(gradient + r * columns + j, n) * w;
-      if constexpr (centred) part.sum[r] = part.sum[r] + gw;
-      const V xhat = normed<centred>(load<V>(x + r * columns + j, n), mean[r], rstd[r]);
-      part.sum[count + r] = V::fma(gw, xhat, part.sum[count + r]);
-    }
+  const int64_t next = i + 1 < args.rows ? columns : 0;
+  const V mean = centred ? V::all(args.mean[i]) : V::zero(), rstd = V::all(args.rstd[i]);
+  const auto weighted = [&](V g, int64_t j, int64_t n) { return weight ? g * load<V>(weight + j, n) : g; };
+  const auto sums = blocked_sum<V, Several<V, 2>, 2>(columns, [&](auto& part, int64_t j, int64_t n) {
+    const V gw = weighted(load<V>(gradient + j, n), j, n);
+    if constexpr (centred) part.sum[0] = part.sum[0] + gw;
+    part.sum[1] = V::fma(gw, normed<centred>(load<V>(x + j, n), mean, rstd), part.sum[1]);
   });
-#pragma GCC unroll 4
-  for (int r = 0; r < count; ++r) {
-    mean_g[r] = V::all(sums.sum[r].sum() / T(columns));
-    mean_gx[r] = V::all(sums.sum[count + r].sum() / T(columns));
-  }
+  const V mean_g = V::all(sums.sum[0].sum() / T(columns)), mean_gx = V::all(sums.sum[1].sum() / T(columns));
   each_vector<V>(columns, [&](int64_t j, int64_t n) {
-    const V w = weight ? load<V>(weight + j, n) : V::all(T(1));
-    V dw = load<V>(dweight + j, n), db = centred ? load<V>(dbias + j, n) : V::zero();
-#pragma GCC unroll 4
-    for (int r = 0; r < count; ++r) {
-      const int64_t at = r * columns + j;
-      const V g = load<V>(gradient + at, n);
-      const V xhat = normed<centred>(load<V>(x + at, n), mean[r], rstd[r]);
-      dw = V::fma(g, xhat, dw);
-      if constexpr (centred) db = db + g;
-      const V gw = centred ? V::fma(g, w, V::zero() - mean_g[r]) : g * w;
-      V dx = V::fnma(xhat, mean_gx[r], gw) * rstd[r];
-      if (gradient_sum) dx = dx + load<V>(gradient_sum + at, n);
-      store(dx, gradient_x + at, n);
-    }
-    store(dw, dweight + j, n);
-    if constexpr (centred) store(db, dbias + j, n);
+    const V g = load<V>(gradient + j, n), xhat = normed<centred>(load<V>(x + j, n), mean, rstd);
+    prefetch(gradient + next + j), prefetch(x + next + j);
+    store(V::fma(g, xhat, load<V>(dweight + j, n)), dweight + j, n);
+    if constexpr (centred) store(load<V>(dbias + j, n) + g, dbias + j, n);
+    V dx = weighted(g, j, n);
+    if constexpr (centred) dx = dx - mean_g;
+    dx = V::fnma(xhat, mean_gx, dx) * rstd;
+    if (gradient_sum) dx = dx + load<V>(gradient_sum + j, n);
+    store(dx, gradient_x + j, n);
   });
 }
 
@@ -139,9 +125,8 @@ template <bool centred, class S>
 void norm_backward_tasks(const NormBackwardArgs<S>& args, const Parallel& parallel) {
   using T = Compute<S>;
   using V = Vec<T>;
-  constexpr int together = 4;
   const int64_t columns = args.columns;
-  const int64_t group = round_up(max<int64_t>(32, ceil_div(args.rows, 64)), together);
+  const int64_t group = max<int64_t>(32, ceil_div(args.rows, 64));
   const int64_t groups = ceil_div(args.rows, group);
   T* partial = scratch_of<T>(Slot::rows, 2 * groups * columns + 2);
   parallel.for_each(groups, [&](int64_t task) {
@@ -150,9 +135,7 @@ void norm_backward_tasks(const NormBackwardArgs<S>& args, const Parallel& parall
     T* dbias = dweight + columns;
     for (int64_t j = 0; j < 2 * columns; ++j) dweight[j] = T(0);
     const int64_t end = min((task + 1) * group, own.rows);
-    int64_t i = task * group;
-    for (; i + together <= end; i += together) norm_backward_rows<centred, together>(own, i, dweight, dbias);
-    for (; i < end; ++i) norm_backward_rows<centred, 1>(own, i, dweight, dbias);
+    for (int64_t i = task * group; i < end; ++i) norm_backward_row<centred>(own, i, dweight, dbias);
   });
   constexpr int64_t band = 512;
   parallel.for_each(ceil_div(columns, band), [&](int64_t task) {
