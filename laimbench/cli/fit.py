@@ -6,7 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from laimbench.cli.fit_source import read_source
-from laimbench.cli.fit_view import show_analysis, show_check, show_conventions, show_profiles
+from laimbench.cli.fit_view import (
+    show_analysis,
+    show_approaches,
+    show_check,
+    show_conventions,
+    show_profiles,
+    show_selection,
+)
 from laimbench.cli.output import JsonOption, console_for, emit_json
 from laimbench.errors import InputError
 
@@ -34,6 +41,8 @@ def fit(
     check: Annotated[str, typer.Option(help="Anyone's parameters against our optimum: E=1.69,A=406.4,...", rich_help_panel=SHOW)] = "",
     profile: Annotated[bool, typer.Option("--profile", help="The profile of every parameter.", rich_help_panel=SHOW)] = False,
     conventions: Annotated[bool, typer.Option("--conventions", help="What counting parameters and FLOPs otherwise does to the exponents.", rich_help_panel=SHOW)] = False,
+    approaches: Annotated[bool, typer.Option("--approaches", help="Envelope of curves, isoFLOP parabolas and this law side by side.", rich_help_panel=SHOW)] = False,
+    select: Annotated[bool, typer.Option("--select", help="How forms predict runs of more compute than they were fitted to.", rich_help_panel=SHOW)] = False,
     json: JsonOption = None,
 ) -> None:  # fmt: skip
     """Fit a scaling law: many starts, the optimum to machine precision, BCa intervals, and what the data cannot say.
@@ -83,6 +92,14 @@ def fit(
         effects, absent = compare(found.table.select(found.used))
         document["conventions"] = {"effects": [effect.to_dict() for effect in effects], "absent": absent}
         show_conventions(console, document["conventions"])
+    if approaches:
+        compared = analysis.approaches(found)
+        document["approaches"] = compared.to_dict()
+        show_approaches(console, compared)
+    if select:
+        selected = analysis.selection(found)
+        document["selection"] = selected.to_dict()
+        show_selection(console, selected)
     emit_json(document, json)
 
 

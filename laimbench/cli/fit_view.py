@@ -8,6 +8,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from laimbench.laws.analysis import Analysis
+    from laimbench.laws.approaches import Comparison
+    from laimbench.laws.planning.law import Estimate
+    from laimbench.laws.selection import Selection
 
 SHOWN = 12  # dropped rows that a terminal lists; the JSON has all
 
@@ -98,3 +101,69 @@ def _table(first: str, *rest: str) -> Table:
     for name in rest:
         table.add_column(name, justify="right")
     return table
+
+
+def show_approaches(console: Console, compared: "Comparison") -> None:
+    from laimbench.laws.approaches import Absent
+
+    table = _table(
+        "approach", "a (N* ~ C^a)", "b (D* ~ C^b)", "points", *(f"N* at {budget:.3g}" for budget in compared.budgets)
+    )
+    for number, approach in compared.approaches.items():
+        if isinstance(approach, Absent):
+            console.print(f"approach {number} is absent: {escape(approach.reason)}")
+        else:
+            sizes = [_estimate(split.params) for split in compared.splits[number]]
+            points = f"{len(approach.points)}" if approach.points else ""
+            table.add_row(f"{number} {approach.name}", _estimate(approach.a), _estimate(approach.b), points, *sizes)
+        for refusal in approach.refused:
+            budget = f"{refusal.low:.3g}" if refusal.low == refusal.high else f"{refusal.low:.3g} to {refusal.high:.3g}"
+            console.print(f"approach {number} refuses {budget} FLOPs: {escape(refusal.reason)}")
+    if table.row_count:
+        console.print(table)
+    for approach in compared.approaches.values():
+        for note in getattr(approach, "notes", ()):
+            console.print(f"note: {escape(note)}")
+    for disagreement in compared.disagreements:
+        console.print(f"[yellow]disagreement:[/yellow] {escape(disagreement.statement)}")
+    if len(table.rows) > 1 and not compared.disagreements:
+        console.print("the approaches agree within their intervals")
+    for suspect in compared.suspects:
+        if suspect.present:
+            console.print(f"seen in the data: {escape(suspect.name)}, {escape(suspect.evidence)}")
+
+
+def show_selection(console: Console, selected: "Selection") -> None:
+    table = _table(
+        "form", "parameters", "error above the cuts", "spread over cuts", "bias", "size left out", "all rows"
+    )
+    for one in selected.candidates:
+        left_out = "" if one.left_out_size is None else f"{one.left_out_size.mean:.3%}"
+        error = (
+            f"{one.error.value:.3%}"
+            if one.error.low is None
+            else f"{one.error.value:.3%} ({one.error.low:.3%} to {one.error.high:.3%})"
+        )
+        table.add_row(
+            one.name,
+            f"{one.parameters}",
+            error,
+            f"{one.spread:.3%}",
+            f"{one.bias:+.3%}",
+            left_out,
+            f"{one.in_sample.mean:.3%}",
+        )
+    if selected.candidates:
+        console.print(table)
+    for cut in selected.cuts:
+        if cut.refused:
+            console.print(f"cut at {cut.compute:.3g} FLOPs refused: {escape(cut.refused)}")
+    for name, reason in selected.absent.items():
+        console.print(f"{escape(name)} is absent: {escape(reason)}")
+    console.print(escape(selected.statement))
+
+
+def _estimate(estimate: "Estimate") -> str:
+    if estimate.low is None:
+        return f"{estimate.value:.3g}"
+    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"

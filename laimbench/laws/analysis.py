@@ -8,10 +8,13 @@ import numpy as np
 
 from laimbench.errors import InputError
 from laimbench.laws import conventions
+from laimbench.laws.approaches import Comparison
+from laimbench.laws.approaches import compare as compare_approaches
 from laimbench.laws.fit import Fit, fit_runs
 from laimbench.laws.forms import Form, get_form
 from laimbench.laws.likelihood import Profile, profile
 from laimbench.laws.quality import Review, review
+from laimbench.laws.selection import Selection, select_form
 from laimbench.laws.table import Table
 
 QUALITY = ("flag", "drop", "off")
@@ -134,6 +137,40 @@ def analyse(table: Table, options: Options | None = None) -> Analysis:
         except InputError as error:
             notes.append(f"the other choice about runs in doubt cannot be fitted: {error}")
     return Analysis(options, table, used, verdict, fit, other, notes)
+
+
+def approaches(found: Analysis) -> Comparison:
+    """Return Hoffmann et al.'s three approaches on the rows in use, and where they disagree."""
+    options = found.options
+    return compare_approaches(
+        _rows_in_use(found),
+        form=found.fit.form,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
+        loss_function=options.loss_function,
+        delta=options.delta,
+        fixed=dict(options.fixed),
+        bounds=dict(options.bounds),
+    )
+
+
+def selection(found: Analysis, forms: tuple[str, ...] = ()) -> Selection:
+    """Return how forms predict runs of more compute than they were fitted to; by default the usual ones."""
+    chosen = {"forms": forms} if forms else {}
+    options = found.options
+    return select_form(
+        found.runs, seed=options.seed, loss_function=options.loss_function, delta=options.delta, **chosen
+    )
+
+
+def _rows_in_use(found: Analysis) -> dict[str, np.ndarray]:
+    """Return the columns of the runs that were fitted, with all their evaluations where the table has curves."""
+    table = found.table
+    if len(table.finals()) == len(table):
+        return found.runs
+    run = table.columns["run"]
+    mask = np.isin(run, run[found.used]) & np.isfinite(table.columns[found.options.target])
+    return table.select(mask).runs(target=found.options.target)
 
 
 def profiles(fit: Fit) -> list[Profile]:
