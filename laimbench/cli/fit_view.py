@@ -106,14 +106,15 @@ def _table(first: str, *rest: str) -> Table:
 def show_approaches(console: Console, compared: "Comparison") -> None:
     from laimbench.laws.approaches import Absent
 
-    table = _table(
-        "approach", "a (N* ~ C^a)", "b (D* ~ C^b)", "points", *(f"N* at {budget:.3g}" for budget in compared.budgets)
-    )
+    last = len(compared.budgets) - 1
+    shown = sorted({0, last // 2, last}) if compared.budgets else []  # the JSON has all
+    budgets = (f"N* at {compared.budgets[i]:.3g}" for i in shown)
+    table = _table("approach", "a (N* ~ C^a)", "b (D* ~ C^b)", "points", *budgets)
     for number, approach in compared.approaches.items():
         if isinstance(approach, Absent):
             console.print(f"approach {number} is absent: {escape(approach.reason)}")
         else:
-            sizes = [_estimate(split.params) for split in compared.splits[number]]
+            sizes = [_estimate(compared.splits[number][i].params) for i in shown]
             points = f"{len(approach.points)}" if approach.points else ""
             table.add_row(f"{number} {approach.name}", _estimate(approach.a), _estimate(approach.b), points, *sizes)
         for refusal in approach.refused:
