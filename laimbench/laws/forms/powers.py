@@ -44,10 +44,13 @@ class _Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class _Design:
-    """basis (1 + V, R); products (R, columns) of basis columns for each pair of terms."""
+    """basis (1 + V, R); products (R, columns) of basis columns for each pair of terms; blocks (terms, M, M): means over rows of u u', u the
+    gradient of the log of a term.
+    """
 
     basis: np.ndarray
     products: dict[tuple[int, int], np.ndarray]
+    blocks: np.ndarray
 
 
 class SumOfPowers(Form):
@@ -72,7 +75,7 @@ class SumOfPowers(Form):
             pair: np.ascontiguousarray(np.stack([basis[a] * basis[b] for a, b in columns], axis=-1))
             for pair, columns in self._at.items()
         }
-        return _Design(basis, products)
+        return _Design(basis, products, self._blocks(basis))
 
     def evaluate(self, theta: np.ndarray, design: _Design):
         values = []
@@ -135,8 +138,8 @@ class SumOfPowers(Form):
         return out
 
     def reach(self, design: _Design) -> np.ndarray:
-        blocks = self._blocks(design)
-        return 1e-4 * np.eye(self.size) + sum(b for b, term in zip(blocks, self.terms, strict=True) if term.factors)
+        powers = [bool(term.factors) for term in self.terms]
+        return 1e-4 * np.eye(self.size) + design.blocks[powers].sum(0)
 
     def stiffness(self, state) -> np.ndarray:
         pulls, design = state
@@ -146,17 +149,16 @@ class SumOfPowers(Form):
                 for t, pull in zip(self.terms, pulls, strict=True)
             ]
         )
-        return np.tensordot(np.stack(self._blocks(design)), weights, axes=(0, 0))
+        return np.tensordot(design.blocks, weights, axes=(0, 0))
 
-    def _blocks(self, design: _Design) -> list[np.ndarray]:
-        """Return for each term the mean over rows of u u', u the gradient of the log of the term."""
+    def _blocks(self, basis: np.ndarray) -> np.ndarray:
         blocks = []
         for slots in self._slots:
-            moved = np.zeros((self.size, design.basis.shape[1]))
+            moved = np.zeros((self.size, basis.shape[1]))
             for slot in slots:
-                moved[slot.parameter] += slot.multiplier * design.basis[slot.column]
+                moved[slot.parameter] += slot.multiplier * basis[slot.column]
             blocks.append(moved @ moved.T / moved.shape[1])
-        return blocks
+        return np.stack(blocks)
 
     def starts(self, log_x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a grid: shares of the offset in the least loss, exponents, and shares of each term in the rest."""
