@@ -5,14 +5,13 @@ a few matrix products: the derivative of log L by the log of a term is the term'
 """
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
 
-from laimbench.laws.forms.base import Form, Parameter
+from laimbench.laws.forms.base import Form, Parameter, grid
 
-MOST_STARTS = 720
 OFFSET_SHARES = (0.05, 0.3, 0.6, 0.9, 0.98)  # of the least loss
 TERM_SHARES = (0.2, 0.5, 0.8)  # of what the offset leaves of the median loss
 EXPONENTS = (0.1, 0.3, 0.6, 1.0)
@@ -166,20 +165,16 @@ class SumOfPowers(Form):
         terms = [term for term in self.terms if term.factors]
         exponents = {f.parameter: -f.sign for term in terms for f in term.factors if f.parameter is not None}
         grids = [OFFSET_SHARES if offsets else (0.0,), *[EXPONENTS] * len(exponents), *[TERM_SHARES] * len(terms)]
-        points = list(product(*grids))
-        if len(points) > MOST_STARTS:
-            chosen = np.random.default_rng(0).choice(len(points), MOST_STARTS, replace=False)
-            points = [points[i] for i in sorted(chosen)]
-        grid = np.array(points)
+        points = grid(*grids)
         least, typical, centre = np.exp(y.min()), np.exp(np.median(y)), np.median(log_x, axis=1)
-        theta = np.zeros((len(grid), self.size))
+        theta = np.zeros((len(points), self.size))
         for term in offsets:
-            theta[:, term.coefficient] = grid[:, 0] * least / len(offsets)
+            theta[:, term.coefficient] = points[:, 0] * least / len(offsets)
         for i, (parameter, direction) in enumerate(exponents.items(), start=1):
-            theta[:, parameter] = direction * grid[:, i]
-        rest = np.maximum(typical - grid[:, 0] * least, 1e-3 * typical)
+            theta[:, parameter] = direction * points[:, i]
+        rest = np.maximum(typical - points[:, 0] * least, 1e-3 * typical)
         for i, term in enumerate(terms, start=1 + len(exponents)):
-            theta[:, term.coefficient] = np.log(rest * grid[:, i])
+            theta[:, term.coefficient] = np.log(rest * points[:, i])
         for term in terms:  # so far coefficients of x / centre
             for f in term.factors:
                 exponent = f.exponent if f.parameter is None else theta[:, f.parameter]
