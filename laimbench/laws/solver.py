@@ -17,7 +17,10 @@ import numpy as np
 from laimbench.laws.forms.base import Form
 from laimbench.laws.losses import Loss
 
-PASSES, LAST_PASSES = 8, 32  # at each scale of the loss, and at the one asked for, where slow problems are seen to their end ...
+PASSES, LAST_PASSES = (
+    8,
+    32,
+)  # at each scale of the loss, and at the one asked for, where slow problems are seen to their end ...
 ITERATIONS = 8  # ... of this many iterations; between passes what is not done is packed anew
 PART_ELEMENTS = (
     12_000  # problems x rows at a time: a dozen arrays of 96 KB stay in cache, and malloc does not map each anew
@@ -56,7 +59,9 @@ class Problem:
     def __post_init__(self):
         object.__setattr__(self, "design", self.form.design(self.log_x))
         typical = np.exp(np.median(self.y))
-        object.__setattr__(self, "unit", np.array([typical if p.kind == "offset" else 1.0 for p in self.form.parameters]))
+        object.__setattr__(
+            self, "unit", np.array([typical if p.kind == "offset" else 1.0 for p in self.form.parameters])
+        )
 
     def rows(self, chosen: np.ndarray | slice) -> "Problem":
         return replace(self, log_x=self.log_x[:, chosen], y=self.y[chosen])

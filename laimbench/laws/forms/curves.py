@@ -132,7 +132,7 @@ def _effective(log_unique, log_times, log_scale: Jet) -> Jet:
     """Return log of U (1 + R* (1 - exp(-R / R*))), R = times - 1."""
     scale = jet.exp(log_scale)
     times = jet.exp(log_times) if isinstance(log_times, Jet) else np.exp(log_times)
-    saturating = 1.0 - jet.exp(-((times - 1.0) * jet.exp(-log_scale)))
+    saturating = -jet.expm1(-((times - 1.0) * jet.exp(-log_scale)))
     return jet.log(scale * saturating + 1.0) + log_unique
 
 

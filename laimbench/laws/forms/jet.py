@@ -78,6 +78,12 @@ def exp(x: Jet) -> Jet:
     return x.through(value, value, value)
 
 
+def expm1(x: Jet) -> Jet:
+    """e^x - 1, exact where x is near 0."""
+    slope = np.exp(x.value)
+    return x.through(np.expm1(x.value), slope, slope)
+
+
 def log(x: Jet) -> Jet:
     return x.through(np.log(x.value), 1 / x.value, -1 / x.value**2)
 

@@ -240,7 +240,12 @@ def columns_of(law: Law, params: Any, tokens: Any, flops: Flops = six_nd) -> tup
     Raises:
         InputError: the law has another variable.
     """
-    known = {"params": params, "tokens": tokens, "unique_tokens": tokens, "flops": np.minimum(flops(params, tokens), ENDLESS)}
+    known = {
+        "params": params,
+        "tokens": tokens,
+        "unique_tokens": tokens,
+        "flops": np.minimum(flops(params, tokens), ENDLESS),
+    }
     for name in law.form.variables:
         if name not in known:
             raise InputError(f"the law is in {name}, expected a law in {', '.join(known)} to plan from")

@@ -98,7 +98,9 @@ class KnownLaw:
         return self.form.at(self._theta(self.sample_params), *columns)
 
     def _theta(self, values: Mapping[str, Any]) -> np.ndarray:
-        return self.form.from_natural(np.stack([np.asarray(values[name], dtype=float) for name in self.form.names], axis=-1))
+        return self.form.from_natural(
+            np.stack([np.asarray(values[name], dtype=float) for name in self.form.names], axis=-1)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {"form": self.form.name, "equation": self.form.equation, "params": self.params,
@@ -116,9 +118,7 @@ def parse_law(text: str, form: str = "chinchilla") -> KnownLaw:
     for part in text.split(","):
         name, separator, value = (piece.strip() for piece in part.partition("="))
         if not separator or name in params:
-            raise InputError(
-                f"the law has {part.strip()!r}, expected each of {', '.join(known.names)} once, =value"
-            )
+            raise InputError(f"the law has {part.strip()!r}, expected each of {', '.join(known.names)} once, =value")
         try:
             params[name] = float(value)
         except ValueError:
