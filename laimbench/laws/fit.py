@@ -8,11 +8,11 @@ import numpy as np
 
 from laimbench.errors import InputError
 from laimbench.laws.forms import CHINCHILLA, Form, get_form, power_law
-from laimbench.laws.forms.base import log_columns, to_theta
-from laimbench.laws.intervals import LEVEL, Resampling, bca_interval, jackknife, resample
+from laimbench.laws.forms.base import log_columns, numbers, to_theta
+from laimbench.laws.intervals import LEVEL, Resampling, bca_interval, independent_units, jackknife, resample
 from laimbench.laws.losses import Loss, make_loss
 from laimbench.laws.solver import Problem, solve
-from laimbench.laws.verdict import Verdict, effective_runs, judge
+from laimbench.laws.verdict import Verdict, effective_runs, is_compatible, is_constant, judge
 
 AGREEMENT = 1e-6  # relative difference in objective within which two starts found the same optimum
 
@@ -21,7 +21,8 @@ AGREEMENT = 1e-6  # relative difference in objective within which two starts fou
 class Fit:
     """A fitted law.
 
-    params: by name, in the table's units; intervals: 95 % by name, empty where there is no bootstrap or too few runs for one;
+    params: by name, in the table's units; intervals: 95 % by name, none without a bootstrap, of too few runs for one, and of parameters
+    that the data do not identify (``verdict.flat``);
     objective: the sum of losses of residuals; domain: the range of each variable in the data; verdict: whether this is the optimum and what
     is identified; theta, samples (B, M), left_out (J, M): the optimum, bootstrap refits and jackknife refits as the solver holds them.
     """
@@ -191,17 +192,21 @@ def fit_form(
         raise InputError(f"{used} rows, expected at least {free.sum()}: {form.equation} has as many free parameters")
     loss_form = make_loss(loss_function, form.delta if delta is None and loss_function == "huber" else delta)
     problem = Problem(form, log_x, y, loss_form, free, low, high)
-    theta, verdict = _optimum(problem, weights, starts)
+    points = _points(problem, starts)
+    theta, verdict = _optimum(problem, weights, points)
 
     labels = _labels(clusters, len(y))
     plan = Resampling("clusters" if labels is not None and resampling == "rows" else resampling, bootstrap, seed)
+    if plan.kind == "clusters" and labels is None:
+        raise InputError("resampling is 'clusters' without clusters, expected a label for each row")
     effective = effective_runs(
         residuals=form.evaluate(theta[None], problem.design)[0][0] - y, weights=weights, labels=labels
     )
     samples = left_out = np.empty((0, form.size))
-    units = used if labels is None else len(np.unique(labels[weights > 0]))
+    units = independent_units(weights, labels)[0]
     if bootstrap and units > free.sum():
-        samples = resample(problem, theta, weights, labels, plan)
+        pool = _compatible(problem, theta, weights, points) if verdict.flat or verdict.rivals else None
+        samples = resample(problem, theta, weights, labels, plan, pool)
         left_out = jackknife(problem, theta, weights, labels, seed)
     fit = Fit(
         form=form,
@@ -226,32 +231,51 @@ def fit_form(
     )
     if len(samples):
         lower, upper = fit.interval(form.natural)
-        chosen = [i for i in range(form.size) if free[i]]
+        lost = {name for group in verdict.flat for name in group} | set(
+            form.names if is_constant(y[weights > 0]) else ()
+        )
+        chosen = [i for i in range(form.size) if free[i] and form.names[i] not in lost]
         fit = replace(fit, intervals={form.names[i]: (float(lower[i]), float(upper[i])) for i in chosen})
     warnings = judge(problem, theta, weights, units, fit.intervals, verdict)
     return replace(fit, warnings=warnings)
 
 
-def _optimum(problem: Problem, weights: np.ndarray, starts: Any) -> tuple[np.ndarray, Verdict]:
+def _points(problem: Problem, starts: Any) -> np.ndarray:
     form = problem.form
-    points = form.starts(problem.log_x, problem.y) if starts is None else np.atleast_2d(np.asarray(starts, dtype=float))
-    if points.ndim != 2 or points.shape[1] != form.size or not np.isfinite(points).all():
+    points = form.starts(problem.log_x, problem.y) if starts is None else np.atleast_2d(numbers(starts, "starts"))
+    if points.ndim != 2 or points.shape[1] != form.size or not len(points) or not np.isfinite(points).all():
         raise InputError(f"starts have shape {points.shape}, expected finite numbers (starts, {form.size})")
-    points = np.where(problem.free, points, problem.low)
+    return np.where(problem.free, points, problem.low)
+
+
+def _optimum(problem: Problem, weights: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, Verdict]:
     thetas, values = solve(problem, points, weights)
-    best = int(np.nanargmin(values))
+    values = np.where(np.isfinite(values), values, np.inf)
+    best = int(np.argmin(values))
+    if np.isinf(values[best]):
+        raise InputError(
+            f"the objective is not finite at any of {len(points)} starts, expected starts nearer to the data"
+        )
     # Once more from where it is: what remains to be had is seen by a solver that starts without damping.
     (theta,), (value,) = solve(problem, thetas[best : best + 1], weights, stages=(1.0,))
     value = min(value, values[best])
     return theta, Verdict.of(problem, theta, weights, thetas, values, value, AGREEMENT)
 
 
+def _compatible(problem: Problem, theta: np.ndarray, weights: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return optima (K, M) that the data do not exclude, from all starts: where they leave a direction open, from all over it, as no two
+    starts go on as one here.
+    """
+    thetas, values = solve(problem, points, lambda chosen: weights[None])
+    return np.concatenate([theta[None], thetas[is_compatible(problem, theta, weights, values)]])
+
+
 def _target(form: Form, loss: Any, rows: int) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(loss, dtype=float))
+    values = np.atleast_1d(numbers(loss, "loss"))
     if values.ndim != 1 or len(values) != rows:
         raise InputError(f"{form.variables[0]} has {rows} rows and loss has {len(values)}, expected as many")
     if form.link == "log":
-        return form.to_link(np.exp(log_columns((values,), ("loss",))[0]))
+        return log_columns((values,), ("loss",))[0]
     bad = ~((values >= 0) & (values <= 1))
     if bad.any():
         raise InputError(f"metric[{int(bad.argmax())}] is {values[bad][0]}, expected a number from 0 to 1")
@@ -261,7 +285,7 @@ def _target(form: Form, loss: Any, rows: int) -> np.ndarray:
 def _weights(weights: Any, rows: int) -> np.ndarray:
     if weights is None:
         return np.ones(rows)
-    values = np.asarray(weights, dtype=float)
+    values = numbers(weights, "weights")
     if values.shape != (rows,):
         raise InputError(f"weights have shape {values.shape}, expected ({rows},)")
     if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
@@ -272,10 +296,11 @@ def _weights(weights: Any, rows: int) -> np.ndarray:
 def _labels(clusters: Any, rows: int) -> np.ndarray | None:
     if clusters is None:
         return None
-    labels = np.unique(np.asarray(clusters), return_inverse=True)[1].ravel()
-    if len(labels) != rows:
-        raise InputError(f"clusters has {len(labels)} rows, expected {rows}")
-    return labels
+    values = np.atleast_1d(np.asarray(clusters))
+    if values.shape != (rows,):
+        raise InputError(f"clusters have shape {values.shape}, expected ({rows},)")
+    numbered: dict[Any, int] = {}
+    return np.array([numbered.setdefault(label, len(numbered)) for label in values.tolist()])
 
 
 def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, float]]):
@@ -286,11 +311,17 @@ def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, 
         if not np.isnan(value):
             free[index], low[index], high[index] = False, value, value
     for name, ends in bounds.items():
-        lower, upper = (-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1])
         if name not in form.names:
             raise InputError(f"bounds name {name!r}, expected some of {', '.join(form.names)}")
         if name in fixed:
             raise InputError(f"{name} is both fixed and bounded, expected one of them")
+        ends = numbers(
+            [np.inf * side if end is None else end for end, side in zip(ends, (-1, 1), strict=True)],
+            f"bounds of {name}",
+        )
+        if ends.shape != (2,):
+            raise InputError(f"bounds of {name} have shape {ends.shape}, expected a lower and a higher number")
+        lower, upper = ends
         if not lower < upper:
             raise InputError(f"bounds of {name} are {lower} to {upper}, expected a lower and a higher number")
         index = form.names.index(name)
@@ -299,6 +330,10 @@ def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, 
             low[index] = max(low[index], to_theta(parameter, float(lower), "bounds"))
         if np.isfinite(upper):
             high[index] = min(high[index], to_theta(parameter, float(upper), "bounds"))
+        if not low[index] < high[index]:
+            raise InputError(
+                f"bounds of {name} are {lower:g} to {upper:g}, expected some of the range in which it is fitted"
+            )
     if not free.any():
         raise InputError("all parameters are fixed, expected one or more to fit")
     return free, low, high, {name: float(value) for name, value in fixed.items()}

@@ -16,9 +16,9 @@ from laimbench.laws.solver import FROM_NEAR, Problem, solve
 
 LEVEL = 0.95
 KINDS = ("rows", "clusters", "parametric")
-MOST_KEPT = 8_000_000  # samples x groups whose counts are kept in memory; beyond, they are drawn anew
 MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups,
 LEAST_GROUPS, GROUPED_ELEMENTS = 20, 4_000_000  # and of long tables in fewer, larger ones, for the time's sake
+MOST_KEPT = 30_000_000  # counts of a bootstrap that are drawn once and kept; of larger ones they are drawn where they are needed
 
 
 @dataclass(frozen=True)
@@ -40,61 +40,87 @@ class Resampling:
 
 
 def resample(
-    problem: Problem, theta: np.ndarray, weights: np.ndarray, labels: np.ndarray | None, plan: Resampling
+    problem: Problem,
+    theta: np.ndarray,
+    weights: np.ndarray,
+    labels: np.ndarray | None,
+    plan: Resampling,
+    pool: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the refits (samples, M) of resampled tables, each from the optimum theta (M,).
+    """Return the refits (samples, M) of resampled tables, each from the optimum theta (M,), or from one at random of a pool (K, M) of
+    optima where the data leave several.
 
-    Every sample has a generator of its own, so that tables of any size are drawn part by part.
+    Rows without weight are no runs: they are not drawn. Every sample has a generator of its own, so that tables of any size are drawn part by
+    part.
     """
-    starts = np.tile(theta, (plan.samples, 1))
+    pool = theta[None] if pool is None else pool
+    starts = pool[np.random.default_rng(plan.seed).integers(len(pool), size=plan.samples)]
+    units, unit = independent_units(weights, labels)
     if plan.kind == "parametric":
-        value = problem.form.evaluate(theta[None], problem.design)[0][0]
-        # Residuals of a fit are smaller than the errors by as many degrees of freedom as parameters are free.
-        degrees = max(1, len(problem.y) - int(problem.free.sum()))
-        errors = (problem.y - value) * np.sqrt(len(problem.y) / degrees)
-
-        def targets(chosen: np.ndarray) -> np.ndarray:
-            drawn = [np.random.default_rng((plan.seed, i)).integers(0, len(errors), len(errors)) for i in chosen]
-            return value + errors[np.array(drawn)]
-
+        targets = _parametric(problem, theta, weights > 0, units, unit, plan)
         return solve(problem, starts, lambda chosen: weights[None], stages=FROM_NEAR, targets=targets)[0]
 
-    groups = len(problem.y) if labels is None else int(labels.max()) + 1
+    def draw(i: int) -> np.ndarray:
+        picked = np.random.default_rng((plan.seed, i)).integers(0, units, units)
+        return np.bincount(picked, minlength=units).astype(np.uint32)
 
-    def draw(chosen: np.ndarray) -> np.ndarray:
-        drawn = np.empty((len(chosen), groups))
-        for row, i in enumerate(chosen):
-            picked = np.random.default_rng((plan.seed, i)).integers(0, groups, groups)
-            drawn[row] = np.bincount(picked, minlength=groups)
-        return drawn
-
-    # The solver asks for the same samples several times.
-    kept = draw(np.arange(plan.samples)) if plan.samples * groups <= MOST_KEPT else None
+    kept = np.array([draw(i) for i in range(plan.samples)]) if plan.samples * units <= MOST_KEPT else None
 
     def counts(chosen: np.ndarray) -> np.ndarray:
-        drawn = draw(chosen) if kept is None else kept[chosen]
-        return weights * (drawn if labels is None else drawn[:, labels])
+        drawn = kept[chosen] if kept is not None else np.array([draw(i) for i in chosen])
+        return weights * drawn[:, unit]
 
     return solve(problem, starts, counts, stages=FROM_NEAR)[0]
+
+
+def independent_units(weights: np.ndarray, labels: np.ndarray | None) -> tuple[int, np.ndarray]:
+    """Return how many independent runs have weight, and the number of each row's (R,); 0 for rows without weight."""
+    used = weights > 0
+    names, of_used = np.unique((np.arange(len(weights)) if labels is None else labels)[used], return_inverse=True)
+    unit = np.zeros(len(weights), int)
+    unit[used] = of_used.ravel()
+    return len(names), unit
+
+
+def _parametric(problem: Problem, theta, used: np.ndarray, units: int, unit: np.ndarray, plan: Resampling):
+    """Return what gives new losses: the law's, plus a cluster's mean residual, plus a row's residual from its cluster's mean. (A row without
+    a cluster is its own.)
+    """
+    value = problem.form.evaluate(theta[None], problem.design)[0][0]
+    # Residuals of a fit are smaller than the errors by as many degrees of freedom as parameters are free.
+    rows = int(used.sum())
+    errors = (problem.y - value)[used] * np.sqrt(rows / max(1, rows - int(problem.free.sum())))
+    means = np.bincount(unit[used], errors, units) / np.bincount(unit[used], minlength=units)
+    within = errors - means[unit[used]]
+
+    def targets(chosen: np.ndarray) -> np.ndarray:
+        y = np.tile(value, (len(chosen), 1))
+        for row, i in enumerate(chosen):
+            rng = np.random.default_rng((plan.seed, i))
+            y[row, used] += means[rng.integers(0, units, units)][unit[used]] + within[rng.integers(0, rows, rows)]
+        return y
+
+    return targets
 
 
 def jackknife(
     problem: Problem, theta: np.ndarray, weights: np.ndarray, labels: np.ndarray | None, seed: int = 0
 ) -> np.ndarray:
     """Return the refits (groups, M) with one row, cluster or group of rows left out at a time."""
-    labels = np.arange(len(problem.y)) if labels is None else labels
-    groups = int(labels.max()) + 1
-    most = int(np.clip(GROUPED_ELEMENTS // len(labels), LEAST_GROUPS, MOST_GROUPS))
+    groups, group = independent_units(weights, labels)
+    most = int(np.clip(GROUPED_ELEMENTS // len(problem.y), LEAST_GROUPS, MOST_GROUPS))
     if groups > most:
-        labels = np.random.default_rng(seed).permutation(groups)[labels] % most
+        group = np.random.default_rng(seed).permutation(groups)[group] % most
         groups = most
     return solve(
-        problem, np.tile(theta, (groups, 1)), lambda chosen: weights * (labels != chosen[:, None]), stages=FROM_NEAR
+        problem, np.tile(theta, (groups, 1)), lambda chosen: weights * (group != chosen[:, None]), stages=FROM_NEAR
     )[0]
 
 
 def bca_interval(estimate: Any, samples: Any, left_out: Any, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper end, (...,) each, of a quantity's estimate (...,), bootstrap (B, ...) and jackknife values (J, ...).
+
+    The interval holds the estimate. Infinite values (an optimum that is not there) are ends like others.
 
     Raises:
         InputError: a level outside of 0 to 1.
@@ -103,18 +129,23 @@ def bca_interval(estimate: Any, samples: Any, left_out: Any, level: float = LEVE
         raise InputError(f"level is {level}, expected a number between 0 and 1")
     estimate, samples, left_out = (np.asarray(a, dtype=float) for a in (estimate, samples, left_out))
     count = len(samples)
+    if not count:
+        raise InputError("no bootstrap samples, expected one or more")
     below = ((samples < estimate).mean(0) + (samples <= estimate).mean(0)) / 2
     bias = ndtri(np.clip(below, 1 / (count + 1), count / (count + 1)))
-    pull = left_out.mean(0) - left_out
-    spread = np.sqrt((pull**2).sum(0))
-    acceleration = np.divide((pull**3).sum(0), 6 * spread**3, out=np.zeros_like(spread), where=spread > 0)
+    with np.errstate(invalid="ignore"):
+        pull = left_out.mean(0) - left_out
+    largest = np.abs(pull).max(0)
+    sound = np.isfinite(largest) & (largest > 0)  # without a jackknife there is no skewness to correct
+    pull = np.divide(pull, largest, out=np.zeros_like(pull), where=sound)
+    acceleration = (pull**3).sum(0) / (6 * np.where(sound, (pull**2).sum(0), 1.0) ** 1.5)
     ends = []
     for z in ndtri([(1 - level) / 2, (1 + level) / 2]):
         moved = bias + z
         # Beyond a pole of the correction (never met by sound data) the outermost sample is the honest end.
         share = ndtr(bias + moved / np.maximum(1 - acceleration * moved, 1e-3))
         ends.append(_quantile(samples, share))
-    return ends[0], ends[1]
+    return np.minimum(ends[0], estimate), np.maximum(ends[1], estimate)
 
 
 def _quantile(samples: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -125,4 +156,7 @@ def _quantile(samples: np.ndarray, share: np.ndarray) -> np.ndarray:
     high = np.minimum(low + 1, len(samples) - 1)
     column = np.arange(ordered.shape[1])
     lower, upper = ordered[low, column], ordered[high, column]
-    return (lower + (place - low) * (upper - lower)).reshape(np.shape(share))
+    part = place - low
+    with np.errstate(invalid="ignore"):
+        between = (1 - part) * lower + part * upper
+    return np.where((lower == upper) | (part == 0), lower, between).reshape(np.shape(share))

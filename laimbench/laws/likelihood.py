@@ -2,7 +2,8 @@
 
 A sum of robust losses is no likelihood, but twice its excess over the optimum, times kappa = E[psi'] / E[psi^2] of the residuals, is
 distributed as chi-squared (Ronchetti 1982; Heritier & Ronchetti 1994). psi' of a narrow Huber loss is seen by few rows, so that its mean is
-taken as a difference of psi over a bandwidth.
+taken as a difference of psi over a bandwidth. Weights are relative, as in weighted least squares: their scale cancels. Rows in clusters
+count as the fit's effective number of runs (a design effect, Kish 1965; of likelihood ratios, Rao & Scott 1981).
 """
 
 from collections.abc import Callable
@@ -19,20 +20,32 @@ if TYPE_CHECKING:
     from laimbench.laws.fit import Fit
 
 POINTS = 41  # of a profile
+FLAT = 1e-16  # the least eigenvalue of the scaled information, relative to the greatest, that rounding lets through
 
 
 def kappa(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> float:
     """Return E[psi'] / E[psi^2] at theta (M,), corrected for the free parameters; infinite when every residual is nil."""
+    bend, square = moments(problem, theta, weights)
+    return bend / square if square > 0 else np.inf
+
+
+def moments(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the means E[psi'] and E[w psi^2] over rows with weight, the latter for the degrees of freedom that are left."""
+    used = weights > 0
     value = problem.form.evaluate(theta[None], problem.design)[0][0]
-    residual, total = value - problem.y, weights.sum()
+    residual, weights, slope = (value - problem.y)[used], weights[used], problem.loss.slope
     spread = 1.4826 * np.median(np.abs(residual)) or np.abs(residual).max()
     if spread == 0:
-        return np.inf
+        return 1.0, 0.0
     width = 1.06 * spread * len(residual) ** -0.2  # Silverman's rule
-    slope = lambda r: problem.loss.slope(r)  # noqa: E731
-    bend = (weights * (slope(residual + width) - slope(residual - width))).sum() / (2 * width * total)
-    square = (weights * slope(residual) ** 2).sum() / max(total - problem.free.sum(), 1.0)
-    return float(bend / square) if square > 0 else np.inf
+    bend = (weights * (slope(residual + width) - slope(residual - width))).sum() / (2 * width * weights.sum())
+    square = (weights * slope(residual) ** 2).sum() / max(len(residual) - int(problem.free.sum()), 1)
+    return float(bend), float(square)
+
+
+def design_effect(fit: "Fit") -> float:
+    """Return by how much clusters widen variances: the runs that the weights are worth over the effective number of runs."""
+    return float(fit.weights.sum() ** 2 / (fit.weights**2).sum() / fit.effective_runs)
 
 
 def ratio(problem: Problem, theta: np.ndarray, weights: np.ndarray, objectives: np.ndarray) -> np.ndarray:
@@ -41,11 +54,13 @@ def ratio(problem: Problem, theta: np.ndarray, weights: np.ndarray, objectives: 
     return np.where(excess > 0, 2 * np.minimum(kappa(problem, theta, weights), 1e300) * excess, 0.0)
 
 
-def held(problem: Problem, theta: np.ndarray, weights: np.ndarray, index: int, values: np.ndarray):
-    """Return refits (P, M) and objectives (P,) with one parameter held at values (P,) of theta."""
+def held(problem: Problem, theta: np.ndarray, weights: np.ndarray, index: int, values: np.ndarray, path=None):
+    """Return refits (P, M) and objectives (P,) with one parameter held at values (P,) of theta; they start at theta, or along a path (M,) by
+    which the others go with it.
+    """
     free = problem.free.copy()
     free[index] = False
-    starts = np.tile(theta, (len(values), 1))
+    starts = np.tile(theta, (len(values), 1)) if path is None else theta + np.outer(values - theta[index], path)
     starts[:, index] = values
     low, high = problem.low.copy(), problem.high.copy()
     low[index], high[index] = min(low[index], values.min()), max(high[index], values.max())
@@ -84,25 +99,37 @@ def profile(fit: "Fit", name: str, *, level: float = 0.95) -> Profile:
     index = form.names.index(name)
     threshold = float(chdtri(1, 1 - level))
     centre, low, high = fit.theta[index], problem.low[index], problem.high[index]
-    step = max(np.sqrt(covariance(fit)[index, index]), 1e-3 * max(abs(centre), 1e-3))
+    spread = covariance(fit)
+    variance = spread[index, index] if np.isfinite(spread[index, index]) else 0.0
+    path = spread[:, index] / variance if variance > 0 else np.zeros(form.size)
+    least = 1e-3 * max(abs(centre), 1e-3 * problem.unit[index])
+    step = min(max(np.sqrt(variance), least), max(abs(centre), problem.unit[index]))
+    effect = design_effect(fit)
     values, ratios = [np.array([centre])], [np.zeros(1)]
     ends: list[float | None] = []
     for direction, limit in ((-1.0, low), (1.0, high)):
-        reach, found = 2.5 * step, None
-        for _ in range(8):
+        reach, crossed = 2.5 * step, False
+        for _ in range(16):
             target = centre + direction * reach
             stop = max(target, limit) if direction < 0 else min(target, limit)
             grid = np.linspace(centre, stop, POINTS // 2 + 1)[1:]
-            found = ratio(problem, fit.theta, weights, held(problem, fit.theta, weights, index, grid)[1])
-            if found.max() > threshold or stop == limit:
+            refits = [held(problem, fit.theta, weights, index, grid, way)[1] for way in (None, path)]
+            found = ratio(problem, fit.theta, weights, np.minimum(*refits)) / effect
+            first = int((found > threshold).argmax())
+            if found[first] > threshold:
+                if first >= 3:
+                    break
+                crossed, reach = True, abs(grid[first] - centre)  # too coarse
+            elif crossed or stop == limit:
                 break
-            reach *= 2.5
+            else:
+                reach *= 2.5
         values.append(grid)
         ratios.append(found)
-        if found.max() > threshold:
-            first = int((found > threshold).argmax())
+        if found[first] > threshold:
             before = (centre, 0.0) if first == 0 else (grid[first - 1], found[first - 1])
-            share = (threshold - before[1]) / (found[first] - before[1])
+            # The root of the ratio is nearly straight.
+            share = (np.sqrt(threshold) - np.sqrt(before[1])) / (np.sqrt(found[first]) - np.sqrt(before[1]))
             ends.append(_natural(fit, index, before[0] + share * (grid[first] - before[0])))
         else:
             ends.append(None)
@@ -119,7 +146,10 @@ def _natural(fit: "Fit", index: int, value: float) -> float:
 
 
 def covariance(fit: "Fit") -> np.ndarray:
-    """Return the covariance (M, M) of theta by the delta method: (sum of w g g')^-1 E[psi^2] / E[psi']^2; zero for fixed parameters.
+    """Return the covariance (M, M) of theta by the delta method: (sum of w g g')^-1 E[psi^2] / E[psi']^2, times the design effect of clusters.
+
+    Zero for fixed parameters; very large along directions that are not identified; NaN where the loss function gives most residuals up
+    (E[psi'] not positive).
 
     Source: Huber 1964; of regressions, Huber & Ronchetti 2009, section 7.6.
     """
@@ -128,12 +158,13 @@ def covariance(fit: "Fit") -> np.ndarray:
     gradient = form.jacobian(state)[:, 0]
     free = np.flatnonzero(problem.free)
     information = (gradient[free] * weights) @ gradient[free].T
-    residual = fit.residuals
-    square = (weights * problem.loss.slope(residual) ** 2).sum() / max(weights.sum() - len(free), 1.0)
-    scale = kappa(problem, fit.theta, weights)
+    bend, square = moments(problem, fit.theta, weights)
+    scale = np.sqrt(information.diagonal())
+    scale = np.where(scale > 0, scale, 1 / problem.unit[free])
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    inverse = (vectors / np.maximum(values, FLAT * max(values[-1], 1e-300))) @ vectors.T / np.outer(scale, scale)
     out = np.zeros((form.size, form.size))
-    if np.isfinite(scale) and scale > 0:  # E[psi^2] / E[psi']^2 = 1 / (kappa^2 E[psi^2])
-        out[np.ix_(free, free)] = np.linalg.pinv(information, hermitian=True) / (scale**2 * square)
+    out[np.ix_(free, free)] = inverse * (square / bend**2 * design_effect(fit)) if bend > 0 else np.nan
     return out
 
 
@@ -142,11 +173,13 @@ def delta_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the interval of a quantity of theta by the delta method, symmetric around the estimate, Student's quantile."""
     theta = fit.theta
-    width = 1e-6 * np.maximum(np.abs(theta), 1.0)
+    width = 1e-6 * np.maximum(np.abs(theta), fit.problem.unit)
     steps = np.diag(width)
     high, low = np.asarray(quantity(theta + steps)), np.asarray(quantity(theta - steps))
     gradient = (high - low) / (2 * width.reshape(-1, *[1] * (high.ndim - 1)))
     variance = np.einsum("i...,ij,j...->...", gradient, covariance(fit), gradient)
-    half = stdtrit(max(fit.rows - int(fit.problem.free.sum()), 1), (1 + level) / 2) * np.sqrt(np.maximum(variance, 0))
+    half = stdtrit(
+        max(int((fit.weights > 0).sum() / design_effect(fit)) - int(fit.problem.free.sum()), 1), (1 + level) / 2
+    ) * np.sqrt(np.maximum(variance, 0))
     centre = np.asarray(quantity(theta))
     return centre - half, centre + half

@@ -17,8 +17,9 @@ import numpy as np
 from laimbench.laws.forms.base import Form
 from laimbench.laws.losses import Loss
 
-PASSES = 8  # at each scale of the loss ...
-ITERATIONS = 8  # ... of this many iterations; between passes what is not done is packed anew
+# Passes at a wider loss, and at the one asked for, where slow problems are seen to their end; between them what is not done is packed anew.
+PASSES, LAST_PASSES = 8, 32
+ITERATIONS = 8  # of a pass
 PART_ELEMENTS = 100_000  # problems x rows at a time: long enough for a thread to let go of the interpreter, short enough for the cache
 LEAST_ELEMENTS = 8_000  # below, a part is not worth a thread
 FROM_AFAR = (300.0, 30.0, 6.0, 1.0)  # scales of the loss relative to the one asked for: of starts
@@ -36,7 +37,8 @@ Weights = np.ndarray | Callable[[np.ndarray], np.ndarray]
 class Problem:
     """What all problems of a batch share: form, rows, loss, which parameters move and between which limits.
 
-    log_x (V, R); y (R,) on the form's link scale; free (M,) bool; low, high (M,) limits of theta.
+    log_x (V, R); y (R,) on the form's link scale; free (M,) bool; low, high (M,) limits of theta; unit (M,): what is large for a parameter,
+    the typical loss for one that is a loss itself.
     """
 
     form: Form
@@ -47,9 +49,14 @@ class Problem:
     low: np.ndarray
     high: np.ndarray
     design: Any = field(init=False, repr=False)
+    unit: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         object.__setattr__(self, "design", self.form.design(self.log_x))
+        typical = np.exp(np.median(self.y))
+        object.__setattr__(
+            self, "unit", np.array([typical if p.kind == "offset" else 1.0 for p in self.form.parameters])
+        )
 
     def rows(self, chosen: np.ndarray | slice) -> "Problem":
         return replace(self, log_x=self.log_x[:, chosen], y=self.y[chosen])
@@ -93,18 +100,19 @@ def solve(
         if not shared:
             theta, value = _descend_all(at, theta, weights, tolerance, targets)
             continue
-        rows = slice(None) if stage or last else _thinned(problem)
-        at, of_rows = at.rows(rows), np.broadcast_to(weights, problem.y.shape)[rows][None]
+        of_rows = np.broadcast_to(weights, problem.y.shape)
+        rows = slice(None) if stage or last else _thinned(problem, of_rows)
+        at, of_rows = at.rows(rows), of_rows[rows][None]
         first, inverse = _meetings(at, theta)
         met, met_value = _descend_all(at, theta[first], lambda chosen, w=of_rows: w, tolerance)
         theta, value = met[inverse], met_value[inverse]
     return theta, value
 
 
-def _thinned(problem: Problem) -> np.ndarray | slice:
-    """Return the rows by which starts find their way from afar: the same, at random, for all."""
-    rows, wanted = len(problem.y), max(THIN_ROWS, 20 * problem.form.size)
-    return slice(None) if rows <= wanted else np.sort(np.random.default_rng(0).choice(rows, wanted, replace=False))
+def _thinned(problem: Problem, weights: np.ndarray) -> np.ndarray | slice:
+    """Return the rows by which starts find their way from afar: the same, at random among those with weight, for all."""
+    used, wanted = np.flatnonzero(weights), max(THIN_ROWS, 20 * problem.form.size)
+    return slice(None) if len(used) <= wanted else np.sort(np.random.default_rng(0).choice(used, wanted, replace=False))
 
 
 def _meetings(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +147,7 @@ def _descend_all(
         return chosen[~done]
 
     with ThreadPoolExecutor(cores) as pool:
-        for _ in range(PASSES):
+        for _ in range(LAST_PASSES if tolerance == EXACT else PASSES):
             parts = np.array_split(open_problems, _part_count(len(open_problems), len(problem.y), cores))
             left = list(pool.map(run, parts)) if len(parts) > 1 else [run(parts[0])]
             open_problems = np.concatenate(left)
@@ -160,8 +168,8 @@ def _part_count(problems: int, rows: int, cores: int) -> int:
 def _descend(problem: Problem, y, theta, damping, weights, tolerance: float):
     """Return theta (P, M), objective, damping and whether it is done (P,) after some iterations of damped Newton."""
     form, design = problem.form, problem.design
-    rows = len(problem.y)
-    reach = form.reach(design)
+    reach = form.reach(design) / np.outer(problem.unit, problem.unit)
+    nothing = 1e-30 * np.broadcast_to(weights, (len(theta), len(problem.y))).sum(-1)  # residuals of rounding alone
 
     def look(point):
         value, state = form.evaluate(point, design)
@@ -175,7 +183,7 @@ def _descend(problem: Problem, y, theta, damping, weights, tolerance: float):
     value, gradient, hessian, stiffness = look(theta)
     done = np.zeros(len(theta), bool)
     for _ in range(ITERATIONS):
-        step, predicted = _step(problem, theta, gradient, hessian + damping * stiffness, hessian, reach)
+        step, predicted = _step(problem, theta, gradient, hessian, stiffness, damping, reach)
         trial = _within(problem, theta, step)
         seen = look(trial)
         better = seen[0] < value
@@ -185,13 +193,13 @@ def _descend(problem: Problem, y, theta, damping, weights, tolerance: float):
         theta = np.where(better[:, None], trial, theta)
         value, stiffness = np.where(better, seen[0], value), np.where(better, seen[3], stiffness)
         gradient, hessian = np.where(better, seen[1], gradient), np.where(better, seen[2], hessian)
-        done |= (predicted <= tolerance * value) | (value <= 1e-30 * rows) | (damping > 1e10)
+        done |= (predicted <= tolerance * value) | (value <= nothing) | (damping > 1e10)
         if done.mean() > 0.75:
             break
     return theta, value, damping, done
 
 
-def _step(problem: Problem, theta, gradient, matrix, hessian, reach) -> tuple[np.ndarray, np.ndarray]:
+def _step(problem: Problem, theta, gradient, hessian, stiffness, damping, reach) -> tuple[np.ndarray, np.ndarray]:
     """Return damped Newton steps (P, M), cut to the longest, and the decrease (P,) that the quadratic model predicts.
 
     A parameter that is fixed, or at a limit with the gradient pushing outwards, stays.
@@ -203,10 +211,13 @@ def _step(problem: Problem, theta, gradient, matrix, hessian, reach) -> tuple[np
         | ((theta >= problem.high[:, None]) & (gradient < 0))
     )
     moves = (~stays).astype(float)
-    matrix = matrix * (moves[:, None] * moves[None])
-    matrix[np.diag_indices(len(matrix))] += stays
+    matrix = (hessian + damping * stiffness) * (moves[:, None] * moves[None])
+    diagonal = np.diag_indices(len(matrix))
+    # Each pivot against its own parameter's scale: units of the loss and of weights do not matter.
+    floor = 1e-14 * (np.abs(matrix[diagonal]) + stiffness[diagonal]) + 1e-300
+    matrix[diagonal] += stays
     pull = gradient * moves
-    step = -_solve_positive(matrix, pull)
+    step = -_solve_positive(matrix, pull, floor)
     length = np.sqrt(np.maximum(np.einsum("ip,ip->p", step, reach @ step), 0.0))
     step *= np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-300))
     predicted = -(pull * step).sum(0) - 0.5 * (step * (hessian * step).sum(1)).sum(0)
@@ -219,22 +230,21 @@ def _within(problem: Problem, theta: np.ndarray, step: np.ndarray) -> np.ndarray
     room = np.abs(limit - theta)
     share = np.where((room > 0) & (step != 0), room / np.maximum(np.abs(step), 1e-300), np.inf).min(1, keepdims=True)
     trial = theta + np.minimum(1.0, share) * step
-    trial = np.where(np.abs(limit - trial) <= 1e-12 * (1 + np.abs(theta)), limit, trial)
+    trial = np.where(np.abs(limit - trial) <= 1e-12 * (problem.unit + np.abs(theta)), limit, trial)
     return np.clip(trial, problem.low, problem.high)
 
 
-def _solve_positive(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve symmetric systems, matrix (M, M, P) and right (M, P), by L D L' whose pivots are made positive: where the matrix is not
+def _solve_positive(matrix: np.ndarray, right: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Solve symmetric systems, matrix (M, M, P) and right (M, P), by L D L' whose pivots are made at least floor (M, P): where the matrix is not
     positive definite the result is still a direction of descent (Gill, Murray & Wright 1981, section 4.4.2.2).
 
     All problems at once by columns: LAPACK's call per 5 x 5 matrix would cost more than the arithmetic.
     """
     size = len(matrix)
     lower, pivots = matrix.copy(), np.empty_like(right)
-    floor = 1e-14 * np.abs(matrix[np.diag_indices(size)]).max(0) + 1e-300
     solution = right.copy()
     for j in range(size):
-        pivots[j] = np.maximum(np.abs(lower[j, j]), floor)
+        pivots[j] = np.maximum(np.abs(lower[j, j]), floor[j])
         factors = lower[j + 1 :, j] / pivots[j]
         lower[j + 1 :, j + 1 :] -= factors[:, None] * lower[j + 1 :, j]
         solution[j + 1 :] -= factors * solution[j]

@@ -11,6 +11,7 @@ from laimbench.laws.solver import Problem
 
 THRESHOLD = float(chdtri(1, 0.05))  # of a quasi-likelihood ratio
 SINGULAR = 1e-10  # eigenvalue of the scaled information relative to the greatest, below which a direction is flat
+STEEP = 0.01  # gradient of the objective relative to itself, above which it is no optimum
 COLLINEAR = 0.999  # correlation of two variables' logarithms
 
 
@@ -36,13 +37,14 @@ class Verdict:
         form, free = problem.form, problem.free
         gradient, hessian = problem.derivatives(theta, weights)
         inside = free & ~((theta <= problem.low) & (gradient > 0)) & ~((theta >= problem.high) & (gradient < 0))
-        slope = form.jacobian(form.evaluate(theta[None], problem.design)[1])[:, 0][free]
-        close = values <= value * (1 + agreement) + 1e-25 * len(problem.y)
-        others = ~close & (ratio(problem, theta, weights, values) < THRESHOLD)
+        slope = (form.jacobian(form.evaluate(theta[None], problem.design)[1])[:, 0] * problem.unit[:, None])[free]
+        nothing = 1e-25 * weights.sum()
+        close = values <= value * (1 + agreement) + nothing
+        others = ~close & is_compatible(problem, theta, weights, values)
         return cls(
             starts=len(values),
             agreeing=float(close.mean()),
-            gradient_norm=float(np.linalg.norm(gradient[inside]) / max(value, 1e-300)) if value > 1e-25 else 0.0,
+            gradient_norm=float(np.linalg.norm(gradient[inside]) / max(value, 1e-300)) if value > nothing else 0.0,
             eigenvalues=[float(v) for v in np.linalg.eigvalsh(hessian[np.ix_(free, free)])],
             flat=_flat(slope, weights, [n for n, f in zip(form.names, free, strict=True) if f]),
             rivals=_rivals(problem, theta, thetas[others], values[others]),
@@ -57,6 +59,11 @@ class Verdict:
             "flat": self.flat,
             "rivals": [{"objective": objective, "params": params} for objective, params in self.rivals],
         }
+
+
+def is_compatible(problem: Problem, theta, weights, objectives: np.ndarray) -> np.ndarray:
+    """Whether the data leave laws of these objectives (P,) open beside the optimum theta, (P,)."""
+    return np.isfinite(objectives) & (ratio(problem, theta, weights, objectives) < THRESHOLD)
 
 
 def _flat(slope: np.ndarray, weights: np.ndarray, names: list[str]) -> list[list[str]]:
@@ -95,16 +102,22 @@ def judge(
 ) -> list[str]:
     """Return what these data do not determine, a line each, the gravest first."""
     form, free = problem.form, problem.free
-    rows, count = len(problem.y), int(free.sum())
+    used, count = weights > 0, int(free.sum())
+    log_x, y = problem.log_x[:, used], problem.y[used]
     found = []
-    if np.ptp(problem.y) < 1e-6:
+    if verdict.gradient_norm > STEEP:
+        found.append(
+            f"this is not an optimum: the objective still changes by {verdict.gradient_norm:.2g} of itself per unit of a parameter; a simpler "
+            "form or fixed parameters may help"
+        )
+    if is_constant(y):
         found.append("all losses are equal: nothing but their level is identified")
     for k, name in enumerate(form.variables):
-        different = len(np.unique(np.round(problem.log_x[k], 6)))
+        different = len(np.unique(np.round(log_x[k], 6)))
         if different < 3:
             word = "value" if different == 1 else "values"
             found.append(f"{name} takes {different} {word} only: its coefficient and exponent are not identified")
-    found += _collinear(form, problem.log_x)
+    found += _collinear(form, log_x)
     if units <= count:
         found.append(
             f"{units} independent runs for {count} parameters: the law can pass through all of them, no interval can be given"
@@ -128,9 +141,14 @@ def judge(
         found.append(
             f"only {verdict.agreeing:.1%} of {verdict.starts} starts agree on this optimum: there may be a better one"
         )
-    if rows > 1 and weights.max() > 0.5 * weights.sum():
+    if len(y) > 1 and weights.max() > 0.5 * weights.sum():
         found.append("one row has more than half of the weight")
     return found
+
+
+def is_constant(y: np.ndarray) -> bool:
+    """Whether losses (rows,) on the form's scale differ by less than is ever printed."""
+    return bool(np.ptp(y) < 1e-6)
 
 
 def _collinear(form, log_x: np.ndarray) -> list[str]:
@@ -173,14 +191,16 @@ def _open_words(parameter) -> list[str]:
 def effective_runs(residuals: np.ndarray, weights: np.ndarray, labels: np.ndarray | None) -> float:
     """Return the number of independent runs that the rows are worth.
 
-    By weights: (sum w)^2 / sum w^2 (Kish 1965). By labels of clusters: divided by 1 + (m - 1) rho with the mean size m of a cluster and the
-    residuals' intra-class correlation rho, as the one-way analysis of variance has it.
+    The weighted mean of as many independent runs would have the variance that the rows' has: (sum w)^2 / sum w^2 without labels of clusters
+    (Kish 1965); with them pairs in a cluster add rho w_i w_j below, rho the residuals' intra-class correlation as the one-way analysis of
+    variance has it. Clusters of equal size m: rows / (1 + (m - 1) rho).
     """
-    rows = float(weights.sum() ** 2 / (weights**2).sum())
+    squares = (weights**2).sum()
+    rows = float(weights.sum() ** 2 / squares)
     if labels is None:
         return rows
     used = weights > 0
-    labels, residuals = np.unique(labels[used], return_inverse=True)[1], residuals[used]
+    labels, residuals, weights = np.unique(labels[used], return_inverse=True)[1], residuals[used], weights[used]
     sizes = np.bincount(labels)
     groups, count = len(sizes), len(residuals)
     if groups < 2 or groups == count:
@@ -191,4 +211,5 @@ def effective_runs(residuals: np.ndarray, weights: np.ndarray, labels: np.ndarra
     typical = (count - (sizes**2).sum() / count) / (groups - 1)
     denominator = between + (typical - 1) * within
     rho = float(np.clip((between - within) / denominator, 0, 1)) if denominator > 0 else 0.0
-    return rows / (1 + (count / groups - 1) * rho)
+    pairs = (np.bincount(labels, weights) ** 2).sum() - squares
+    return float(weights.sum() ** 2 / (squares + rho * pairs))

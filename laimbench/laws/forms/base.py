@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from laimbench.errors import InputError
 from laimbench.laws.forms.jet import Jet, variables_of
 
 # No parameter that data can tell from its limit lies outside of these; they keep a solver from running to infinity.
 BOX = {"log": (-200.0, 200.0), "logit": (-20.0, 20.0), "plain": (-20.0, 20.0), "offset": (0.0, np.inf)}
+MOST_STARTS = 720  # of a grid
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Form(ABC):
     def at(self, theta: np.ndarray, *columns: Any) -> np.ndarray:
         """Return the form's value on the metric's own scale, (..., R), for theta (..., M) and one array (R,) per variable."""
         log_x = log_columns(columns, self.variables)
-        flat = np.atleast_2d(theta)
+        theta = np.asarray(theta, dtype=float)
+        flat = theta.reshape(-1, self.size)
         value = self.evaluate(flat, self.design(log_x))[0].reshape(*theta.shape[:-1], log_x.shape[1])
         return np.exp(value) if self.link == "log" else np.array(value)
 
@@ -122,7 +125,7 @@ class Form(ABC):
             if parameter.kind == "log":
                 out[..., i] = np.exp(theta[..., i])
             elif parameter.kind == "logit":
-                out[..., i] = 1 / (1 + np.exp(-theta[..., i]))
+                out[..., i] = expit(theta[..., i])
         return out
 
     def from_natural(self, natural: np.ndarray) -> np.ndarray:
@@ -153,7 +156,7 @@ class Form(ABC):
             if name not in self.names:
                 raise InputError(f"{where} names {name!r}, expected some of {', '.join(self.names)}")
             index = self.names.index(name)
-            theta[index] = to_theta(self.parameters[index], float(value), where)
+            theta[index] = to_theta(self.parameters[index], value, where)
         return theta
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
@@ -165,6 +168,10 @@ class Form(ABC):
 def to_theta(parameter: Parameter, value: float, where: str = "parameters") -> float:
     """Return one parameter as theta holds it, at its limit where the value is that."""
     low, high = BOX[parameter.kind]
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {parameter.name} is {value!r}, expected a number") from None
     if parameter.kind == "log" and 0 <= value < np.inf:
         return max(low, float(np.log(value))) if value > 0 else low
     if parameter.kind == "logit" and 0 <= value <= 1:
@@ -180,6 +187,28 @@ def to_theta(parameter: Parameter, value: float, where: str = "parameters") -> f
     raise InputError(f"{where}: {parameter.name} is {value}, expected {expected[parameter.kind]}")
 
 
+def grid(*axes: Any) -> np.ndarray:
+    """Return the points (P, axes) of a grid of starts, some of them at random where there are more than MOST_STARTS."""
+    shape = [len(axis) for axis in axes]
+    count = int(np.prod(shape))
+    chosen = np.arange(count)
+    if count > MOST_STARTS:
+        chosen = np.sort(np.random.default_rng(0).choice(count, MOST_STARTS, replace=False))
+    return np.column_stack([np.take(axis, i) for axis, i in zip(axes, np.unravel_index(chosen, shape), strict=True)])
+
+
+def numbers(values: Any, name: str) -> np.ndarray:
+    """Return an array of floats.
+
+    Raises:
+        InputError: something in it is no number.
+    """
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} holds what is no number ({error}), expected numbers") from None
+
+
 def log_columns(columns: tuple[Any, ...], names: tuple[str, ...]) -> np.ndarray:
     """Return the logarithms (V, R) of positive columns.
 
@@ -188,7 +217,7 @@ def log_columns(columns: tuple[Any, ...], names: tuple[str, ...]) -> np.ndarray:
     """
     if len(columns) != len(names):
         raise InputError(f"{len(columns)} columns, expected {len(names)}: {', '.join(names)}")
-    arrays = [np.atleast_1d(np.asarray(column, dtype=float)) for column in columns]
+    arrays = [np.atleast_1d(numbers(column, name)) for column, name in zip(columns, names, strict=True)]
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != 1:
             raise InputError(f"{name} has shape {array.shape}, expected one dimension")

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 
 from laimbench.laws.forms import jet
-from laimbench.laws.forms.base import Form, Parameter
+from laimbench.laws.forms.base import Form, Parameter, grid
 from laimbench.laws.forms.jet import Jet
 
 
@@ -132,7 +132,7 @@ def _effective(log_unique, log_times, log_scale: Jet) -> Jet:
     """Return log of U (1 + R* (1 - exp(-R / R*))), R = times - 1."""
     scale = jet.exp(log_scale)
     times = jet.exp(log_times) if isinstance(log_times, Jet) else np.exp(log_times)
-    saturating = 1.0 - jet.exp(-((times - 1.0) * jet.exp(-log_scale)))
+    saturating = -jet.expm1(-((times - 1.0) * jet.exp(-log_scale)))
     return jet.log(scale * saturating + 1.0) + log_unique
 
 
@@ -179,15 +179,13 @@ class Sigmoid(Form):
         low, high = np.clip(y.min(), 1e-3, 0.9), np.clip(y.max(), 0.1, 1 - 1e-3)
         floors = [np.log(p / (1 - p)) for p in (1e-3, low)]
         ceilings = [np.log(p / (1 - p)) for p in (high, (1 + high) / 2, 1 - 1e-3)]
-        direction = 1.0 if len(y) < 2 or np.corrcoef(log_x[0], y)[0, 1] >= 0 else -1.0
-        slopes = [direction * k for k in (0.1, 0.3, 1.0, 3.0)]
+        directions = [1.0 if ((x - x.mean()) * (y - y.mean())).sum() >= 0 else -1.0 for x in log_x]
+        slopes = [[direction * k for k in (0.1, 0.3, 1.0, 3.0)] for direction in directions]
         if len(self.variables) == 1:
             middles = np.quantile(log_x[0], (0.1, 0.5, 0.9))
-            return np.array(list(product(floors, ceilings, slopes, middles)))
-        points = []
-        for floor, ceiling, *k in product(floors, ceilings, *[slopes] * len(self.variables)):
-            points.append((floor, ceiling, *k, -float(np.median(log_x, axis=1) @ np.array(k))))
-        return np.array(points)
+            return np.array(list(product(floors, ceilings, slopes[0], middles)))
+        points = grid(floors, ceilings, *slopes)
+        return np.column_stack([points, -points[:, 2:] @ np.median(log_x, axis=1)])
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = super().box()

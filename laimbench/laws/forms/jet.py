@@ -7,6 +7,7 @@ where they are not zero. Forward mode, second order (Griewank & Walther 2008, ch
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 Array = np.ndarray
 Number = float | Array
@@ -77,19 +78,25 @@ def exp(x: Jet) -> Jet:
     return x.through(value, value, value)
 
 
+def expm1(x: Jet) -> Jet:
+    """e^x - 1, exact where x is near 0."""
+    slope = np.exp(x.value)
+    return x.through(np.expm1(x.value), slope, slope)
+
+
 def log(x: Jet) -> Jet:
     return x.through(np.log(x.value), 1 / x.value, -1 / x.value**2)
 
 
 def sigmoid(x: Jet) -> Jet:
-    value = 1 / (1 + np.exp(-x.value))
+    value = expit(x.value)
     slope = value * (1 - value)
     return x.through(value, slope, slope * (1 - 2 * value))
 
 
 def softplus(x: Jet) -> Jet:
     """log(1 + e^x)."""
-    share = 1 / (1 + np.exp(-x.value))
+    share = expit(x.value)
     return x.through(np.logaddexp(0, x.value), share, share * (1 - share))
 
 
@@ -104,11 +111,15 @@ def logsumexp(*terms: Jet) -> Jet:
 def minimum(a: Jet, b: Array) -> Jet:
     """The smaller of a jet and a constant, with its derivatives."""
     below = a.value <= b
-    return a * below.astype(float) + np.where(below, 0.0, b)
+    return Jet(np.where(below, a.value, b), _where(below, a.first), _where(below, a.second))
 
 
 def _times(derivatives: dict, factor: Number) -> dict:
     return {key: value * factor for key, value in derivatives.items()}
+
+
+def _where(condition: Array, derivatives: dict) -> dict:
+    return {key: np.where(condition, value, 0.0) for key, value in derivatives.items()}
 
 
 def _sum(a: dict, b: dict) -> dict:

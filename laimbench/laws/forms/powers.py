@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from laimbench.laws.forms.base import Form, Parameter
+from laimbench.laws.forms.base import Form, Parameter, grid
 
-MOST_STARTS = 720
 OFFSET_SHARES = (0.05, 0.3, 0.6, 0.9, 0.98)  # of the least loss
 TERM_SHARES = (0.2, 0.5, 0.8)  # of what the offset leaves of the median loss
 EXPONENTS = (0.1, 0.3, 0.6, 1.0)
@@ -89,13 +88,7 @@ class SumOfPowers(Form):
             pair: np.ascontiguousarray(np.stack([basis[a] * basis[b] for a, b in columns], axis=-1))
             for pair, columns in self._columns.items()
         }
-        blocks = np.zeros((len(self.terms), self.size, self.size))
-        for block, slots in zip(blocks, self._slots, strict=True):
-            moved = np.zeros((self.size, basis.shape[1]))
-            for slot in slots:
-                moved[slot.parameter] += slot.multiplier * basis[slot.column]
-            block += moved @ moved.T / moved.shape[1]
-        return _Design(basis, products, blocks)
+        return _Design(basis, products, self._blocks(basis))
 
     def evaluate(self, theta: np.ndarray, design: _Design):
         values = []
@@ -161,26 +154,31 @@ class SumOfPowers(Form):
         )
         return (design.blocks.reshape(len(self.terms), -1).T @ weights).reshape(self.size, self.size, -1)
 
+    def _blocks(self, basis: np.ndarray) -> np.ndarray:
+        blocks = []
+        for slots in self._slots:
+            moved = np.zeros((self.size, basis.shape[1]))
+            for slot in slots:
+                moved[slot.parameter] += slot.multiplier * basis[slot.column]
+            blocks.append(moved @ moved.T / moved.shape[1])
+        return np.stack(blocks)
+
     def starts(self, log_x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a grid: shares of the offset in the least loss, exponents, and shares of each term in the rest."""
         offsets = [term for term in self.terms if not term.factors]
         terms = [term for term in self.terms if term.factors]
         exponents = {f.parameter: -f.sign for term in terms for f in term.factors if f.parameter is not None}
         grids = [OFFSET_SHARES if offsets else (0.0,), *[EXPONENTS] * len(exponents), *[TERM_SHARES] * len(terms)]
-        points = list(product(*grids))
-        if len(points) > MOST_STARTS:
-            chosen = np.random.default_rng(0).choice(len(points), MOST_STARTS, replace=False)
-            points = [points[i] for i in sorted(chosen)]
-        grid = np.array(points)
+        points = grid(*grids)
         least, typical, centre = np.exp(y.min()), np.exp(np.median(y)), np.median(log_x, axis=1)
-        theta = np.zeros((len(grid), self.size))
+        theta = np.zeros((len(points), self.size))
         for term in offsets:
-            theta[:, term.coefficient] = grid[:, 0] * least / len(offsets)
+            theta[:, term.coefficient] = points[:, 0] * least / len(offsets)
         for i, (parameter, direction) in enumerate(exponents.items(), start=1):
-            theta[:, parameter] = direction * grid[:, i]
-        rest = np.maximum(typical - grid[:, 0] * least, 1e-3 * typical)
+            theta[:, parameter] = direction * points[:, i]
+        rest = np.maximum(typical - points[:, 0] * least, 1e-3 * typical)
         for i, term in enumerate(terms, start=1 + len(exponents)):
-            theta[:, term.coefficient] = np.log(rest * grid[:, i])
+            theta[:, term.coefficient] = np.log(rest * points[:, i])
         for term in terms:  # so far coefficients of x / centre
             for f in term.factors:
                 exponent = f.exponent if f.parameter is None else theta[:, f.parameter]

@@ -11,7 +11,8 @@ from laimbench.laws.forms.base import Parameter
 from laimbench.laws.forms.powers import Factor, SumOfPowers, Term
 
 SYMBOLS = {"N": "params", "D": "tokens", "C": "flops", "U": "unique_tokens"}
-LONGEST, MOST_PARAMETERS = 400, 12
+LONGEST, MOST_PARAMETERS, DEEPEST = 400, 12, 20
+MOST_EXPONENT = 20.0  # beyond, powers of parameters and tokens leave the range of floats
 TOKEN = re.compile(
     r"\s*(?:(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?)|(?P<sign>[-+*/^()]))"
 )
@@ -44,7 +45,7 @@ class _Parser:
                 raise self.error(at, "a name, a number, or one of + - * / ^ ( )")
             self.tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
             at = match.end()
-        self.index = 0
+        self.index = self.depth = 0
         self.parameters: dict[str, str] = {}  # name -> kind, in order of appearance
         self.variables: list[str] = []
 
@@ -75,6 +76,8 @@ class _Parser:
             )
         if len(offsets) == len(terms):
             raise InputError(f"form {self.text!r}: no variable, expected some of {', '.join(self.known())}")
+        if offsets and sum(coefficient == offsets[0] for coefficient, _ in terms) > 1:
+            raise InputError(f"form {self.text!r}: {offsets[0]} stands alone and in a further term, expected two names")
         if offsets:
             self.parameters[offsets[0]] = "offset"
         if len(self.parameters) > MOST_PARAMETERS:
@@ -124,7 +127,11 @@ class _Parser:
     def factor(self, sign: float, coefficients: list[str], below: bool):
         kind, word, at = self.take()
         if word == "(":
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise self.error(at, f"parentheses at most {DEEPEST} deep")
             inside = self.product(sign, coefficients, in_group=True)
+            self.depth -= 1
             _, closing, at = self.take()
             if closing != ")":
                 raise self.error(at, ")")
@@ -151,6 +158,8 @@ class _Parser:
             raise self.error(at, "an exponent: a parameter's name or a number")
         if kind == "name":
             self.declare(word, "plain", at)
+        elif float(word) > MOST_EXPONENT:
+            raise self.error(at, f"an exponent of at most {MOST_EXPONENT:g}")
         return [(variable, -sign if negative else sign, word if kind == "name" else float(word))]
 
     def declare(self, name: str, kind: str, at: int) -> None:
