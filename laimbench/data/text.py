@@ -28,6 +28,29 @@ class Tokens:
     train: np.ndarray
     validation: np.ndarray
     folder: Path  # holds tokenizer.json
+    notes: tuple[str, ...] = ()
+
+    def train_windows(self, seed: int, step: int, count: int, length: int) -> np.ndarray:
+        """Return (count, length) int64: batch ``step`` of the run ``seed``, windows at random places."""
+        self._check_length(self.train, "training", length)
+        starts = np.random.default_rng((seed, step)).integers(0, len(self.train) - length + 1, count)
+        return _windows(self.train, starts, length)
+
+    def validation_windows(self, count: int, length: int) -> np.ndarray:
+        """Return (up to count, length) int64: windows spread evenly, the same for every run."""
+        self._check_length(self.validation, "validation", length)
+        starts = np.unique(np.linspace(0, len(self.validation) - length, count).astype(np.int64))
+        return _windows(self.validation, starts, length)
+
+    def _check_length(self, stream: np.ndarray, side: str, length: int) -> None:
+        if len(stream) < length:
+            raise InputError(
+                f"data {self.source!r}: {len(stream)} {side} tokens, expected more than seqlen {length - 1}"
+            )
+
+
+def _windows(stream: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    return stream[starts[:, None] + np.arange(length)].astype(np.int64)
 
 
 def cache_folder() -> Path:
