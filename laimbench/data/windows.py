@@ -22,10 +22,14 @@ class TokenWindows(Protocol):
         """Return (up to count, length) int64: the same for every run, apart from all training windows."""
 
 
-def load_windows(source: str, vocab_size: int) -> TokenWindows:
-    """Return the windows of any token source; a synthetic one has its own vocabulary, vocab_size does not count there.
+def load_windows(source: str, vocab_size: int, tokenizer: str = "", field: str = "text") -> TokenWindows:
+    """Return the windows of any token source; a synthetic one has its own vocabulary and needs nothing but its name.
+
+    The other arguments are those of ``load_tokens``.
 
     Raises:
-        InputError: a bad source.
+        InputError: a bad source or tokenizer.
     """
-    return load_synthetic(source) if source.startswith("synthetic:") else load_tokens(source, vocab_size)
+    if source.startswith("synthetic:"):
+        return load_synthetic(source)
+    return load_tokens(source, vocab_size, tokenizer, field)

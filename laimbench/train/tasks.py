@@ -22,6 +22,7 @@ class Task(Protocol):
     model: nn.Module
     flops_per_step: float
     embedding_params: int
+    notes: tuple[str, ...]  # about the data, for the user
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]: ...
     def validation(self) -> list[tuple[Tensor, Tensor]]: ...
@@ -36,7 +37,11 @@ class GPTTask:
     """Next-token prediction on windows of a token stream, drawn at random; validation windows are fixed."""
 
     def __init__(self, config: RunConfig):
-        self.config, self.data = config, load_windows(config.data, config.vocab_size)
+        self.config, self.data = (
+            config,
+            load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field),
+        )
+        self.notes = self.data.notes
         shape = GPTConfig(self.data.vocab_size, config.seqlen, config.width, config.depth, config.head_count)
         self.model = GPT(shape, config.backend)
         params = sum(p.numel() for p in self.model.parameters())
@@ -73,6 +78,8 @@ class GPTTask:
 
 class DigitsTask:
     """Handwritten digits by SimpleModel; an epoch is a fresh permutation of the training images."""
+
+    notes = ()
 
     def __init__(self, config: RunConfig):
         if config.data != "builtin:digits":
