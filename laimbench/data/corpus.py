@@ -34,7 +34,7 @@ from laimbench.errors import InputError
 
 VALIDATION_SHARE = 0.05
 MINIMUM_BYTES = 1_000
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 18
 PLAIN_SUFFIXES = (".txt", ".md", ".py", ".rst", ".c", ".h", ".cpp", ".cu", ".rs", ".go", ".js", ".ts", ".java",
                   ".cc", ".hpp", ".cuh", ".sh", ".rb", ".cs", ".jl", ".lua", ".sql", ".tex")  # fmt: skip
 NOT_THE_LIBRARY = ("site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__")

@@ -29,8 +29,14 @@ def stretch_hashes(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
     ``values`` are unsigned integers; zeros at the end of a stretch do not count.
     """
-    products = values * powers(MULTIPLIER, len(values))
-    return mix(np.add.reduceat(products, starts) * powers(_INVERSE, len(values))[starts])
+    sums = values * powers(MULTIPLIER, len(values))
+    np.cumsum(sums, out=sums)
+    up_to = sums[starts[1:] - 1]  # sums of all before each stretch but the first
+    total = np.append(up_to, sums[-1:])
+    total[1:] -= up_to
+    if starts[0]:
+        total[0] -= sums[starts[0] - 1]
+    return mix(total * powers(_INVERSE, len(values))[starts])
 
 
 def mix(x: np.ndarray) -> np.ndarray:

@@ -1,18 +1,27 @@
-"""A long array on disk in parts of bounded size, read by memory mapping."""
+"""A long array on disk in parts of bounded size, read by memory mapping; its items are numbers or arrays of one shape."""
 
 from pathlib import Path
 
 import numpy as np
 
-SHARD_ITEMS = 1 << 25  # 64 MiB of uint16
+SHARD_BYTES = 1 << 26
 
 
 class ShardWriter:
-    """Append arrays of one type; files NAME-00000.npy and on are written as they fill."""
+    """Append arrays (n, *shape) of one type; files NAME-00000.npy and on are written as they fill."""
 
-    def __init__(self, folder: Path, name: str, dtype: np.dtype | type, items: int = SHARD_ITEMS):
-        self.folder, self.name, self.dtype, self.items = folder, name, dtype, items
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        dtype: np.dtype | type,
+        shape: tuple[int, ...] = (),
+        shard_bytes: int = SHARD_BYTES,
+    ):
+        self.folder, self.name, self.dtype = folder, name, dtype
         self.length = 0
+        self._none = np.empty((0, *shape), dtype=dtype)
+        self.items = max(1, shard_bytes // (np.dtype(dtype).itemsize * int(np.prod(shape))))
         self._parts: list[np.ndarray] = []
         self._held = self._written = 0
 
@@ -32,7 +41,7 @@ class ShardWriter:
             self._flush()
 
     def _flush(self) -> None:
-        whole = np.concatenate([np.empty(0, dtype=self.dtype), *self._parts])
+        whole = np.concatenate([self._none, *self._parts])
         np.save(self.folder / f"{self.name}-{self._written:05}.npy", whole, allow_pickle=False)
         self._parts, self._held, self._written = [], 0, self._written + 1
 
@@ -64,7 +73,7 @@ class Shards:
         positions = np.asarray(index)
         if len(self.parts) == 1:
             return self.parts[0][positions]
-        found = np.empty(positions.shape, dtype=self.dtype)
+        found = np.empty((*positions.shape, *self.parts[0].shape[1:]), dtype=self.dtype)
         shard = np.searchsorted(self._ends, positions, side="right")
         for number in np.unique(shard):
             here = shard == number

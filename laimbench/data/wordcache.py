@@ -57,14 +57,14 @@ class WordCache:
         border = BORDER_CHARACTER.to_bytes(4, "little")
         joined = border + b"".join(text.encode("utf-32-le") + border for text in texts) + 2 * border
         characters = np.frombuffer(joined, dtype="<u4")
-        kinds = _kinds()[characters]
+        kinds = _kinds().take(characters)
         if (kinds == UNKNOWN).any():  # newer than this Python's Unicode: the library knows its own
             return encode_by_library(self.tokenizer, self.end, self.dtype, texts, ended)
         if self._table.words > MOST_WORDS:
             self._table = _Table(self.end, self.dtype)
         table = self._table
         starts = word_starts(characters, kinds)
-        hashes = stretch_hashes(characters.astype(np.uint64) + np.uint64(1), starts)
+        hashes = stretch_hashes(np.add(characters, 1, dtype=np.uint64), starts)
         hashes[hashes == 0] = 1  # 0 is an empty slot
         borders = np.flatnonzero(kinds[starts] == BORDER)
         hashes[borders] = hashes[borders[0]]  # whatever stands behind the last one
@@ -102,7 +102,7 @@ def word_starts(characters: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     begins = np.empty(len(kinds), dtype=bool)
     begins[0] = True
     begins[1:] = runs[1:] != runs[:-1]
-    begins[1:] |= (runs[1:] == BORDER) & (np.arange(1, len(runs)) < len(runs) - 2)  # empty texts: borders in a row
+    begins[1:-2] |= runs[1:-2] == BORDER  # empty texts: borders in a row
     behind_white = (runs[1:] != SPACE) & (runs[1:] != BORDER) & (runs[:-1] == SPACE)  # at i: about character i + 1
     begins[:-1] |= behind_white
     begins[1:] &= ~(behind_white & (kinds[:-1] == SPACE))

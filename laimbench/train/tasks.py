@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from laimbench.data import load_digits, load_windows
 from laimbench.data.digits import CLASSES
+from laimbench.data.labelled import epoch_positions
 from laimbench.data.synthetic import SyntheticTokens
 from laimbench.errors import InputError
 from laimbench.models import GPT, GPTConfig, SimpleModel
@@ -93,13 +94,7 @@ class DigitsTask:
         self.flops_per_step = simple_training_flops(pixels, config.width, CLASSES, config.batch_size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        samples, batch = len(self.train[1]), self.config.batch_size
-        positions = step * batch + np.arange(batch)
-        order = {
-            int(epoch): np.random.default_rng((self.config.seed, int(epoch))).permutation(samples)
-            for epoch in np.unique(positions // samples)
-        }
-        chosen = torch.tensor([order[int(p // samples)][p % samples] for p in positions])
+        chosen = torch.from_numpy(epoch_positions(len(self.train[1]), self.config.seed, step, self.config.batch_size))
         return self.train[0][chosen], self.train[1][chosen]
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

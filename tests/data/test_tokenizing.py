@@ -156,7 +156,7 @@ def test_near_duplicates_are_found_and_others_are_not():
 
 def test_shards_are_one_array(tmp_path):
     values = np.random.default_rng(0).integers(0, 60_000, 1050).astype(np.uint16)
-    writer = ShardWriter(tmp_path, "train", np.uint16, items=100)
+    writer = ShardWriter(tmp_path, "train", np.uint16, shard_bytes=200)
     for first in range(0, 1050, 70):
         writer.append(values[first : first + 70])
     writer.close()
