@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from laimbench.data.labelled import Decoder, Labelled, LabelledSets, Unusable, epoch_positions, load_folders
+from laimbench.data.labelled import ByClass, Decoder, Labelled, Unusable, load_folders
 from laimbench.errors import InputError
 
 WINDOW_S, HOP_S = 0.025, 0.010  # of a frame
@@ -17,30 +17,13 @@ RATES = (1000, 384_000)  # of files that are read
 
 
 @dataclass(frozen=True)
-class Clips:
+class Clips(ByClass):
     """Clips of one sampling rate as int16 (n, T), shorter ones padded with zeros; batches come as float32 in [-1, 1)."""
 
-    source: str
-    sets: LabelledSets
     rate: int
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.sets.classes
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.sets.notes
-
-    def train_batch(self, seed: int, step: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return samples (count, T), their lengths (count,) and labels (count,); an epoch is a fresh permutation."""
-        return self._at(self.sets.train, epoch_positions(len(self.sets.train), seed, step, count))
-
-    def validation_batch(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return up to ``count`` held-out clips from number ``first`` on."""
-        return self._at(self.sets.validation, np.arange(first, min(first + count, len(self.sets.validation))))
-
-    def _at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return samples (B, T), their lengths (B,) and labels (B,)."""
         samples = side.items[positions].astype(np.float32) / np.float32(32768)
         return samples, side.lengths[positions], side.labels[positions]
 

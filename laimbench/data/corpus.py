@@ -29,7 +29,8 @@ from laimbench.data.documents import (
     read_documents,
     read_text,
 )
-from laimbench.data.minhash import NearDuplicates
+from laimbench.data.minhash import NearDuplicates, signatures
+from laimbench.data.threads import in_threads
 from laimbench.errors import InputError
 
 VALIDATION_SHARE = 0.05
@@ -56,6 +57,7 @@ class Split:
     """What every document is, in reading order (uint8: TRAIN, VALIDATION, REPEATED, BROKEN), and what was left out."""
 
     sides: np.ndarray
+    counts: tuple[int, ...]  # documents of each file
     problems: tuple[Problem, ...]
     repeated: tuple[int, int]  # held-out documents left out: exact, near repetitions of training documents
 
@@ -93,11 +95,7 @@ class Corpus:
         Raises:
             InputError: the files are not what they were when the split was made.
         """
-        for number, piece in self._numbered():
-            if number >= len(self.split.sides):
-                raise InputError(f"data {self.source!r}: {piece.name}: changed while it was read")
-            if self.split.sides[number] == side:
-                yield piece
+        return (piece for _, piece in self._on(self.split.sides, self.split.counts, side))
 
     @cached_property
     def digest(self) -> str:
@@ -123,14 +121,14 @@ class Corpus:
             InputError: too little text, one document only, or nothing left to hold out.
         """
         problems = list(self._listing)
-        ranks, contents, whole, total = self._scan(problems.append)
+        ranks, contents, whole, counts, total = self._scan(problems.append)
         if total < MINIMUM_BYTES:
             first = f"; {problems[0]}" if problems else ""
             raise InputError(f"data {self.source!r}: {total} bytes of text, expected at least {MINIMUM_BYTES}{first}")
         sides = np.where(whole, TRAIN, BROKEN).astype(np.uint8)
         if self.files[-1].start:  # one text, cut: its parts are not compared, they continue each other
             sides[-1] = VALIDATION
-            return Split(sides, tuple(problems), (0, 0))
+            return Split(sides, counts, tuple(problems), (0, 0))
         documents = np.flatnonzero(whole)
         if len(documents) < 2:
             raise InputError(f"data {self.source!r}: one document only, expected two or more (one is held out)")
@@ -138,58 +136,81 @@ class Corpus:
         sides[held_out] = VALIDATION
         exact = held_out[np.isin(contents[held_out], contents[sides == TRAIN])]
         sides[exact] = REPEATED
-        near = self._near_repetitions(sides)
+        near = self._near_repetitions(sides, counts)
         sides[near] = REPEATED
         if not (sides == VALIDATION).any():
             raise InputError(
                 f"data {self.source!r}: all {len(held_out)} held-out documents repeat training documents, "
                 "expected documents that differ"
             )
-        return Split(sides, tuple(problems), (len(exact), len(near)))
+        return Split(sides, counts, tuple(problems), (len(exact), len(near)))
 
-    def _scan(self, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Return per document: rank of its name, hash of its content, whether it is whole; and all bytes of text."""
-        ranks, contents, whole, total = [], [], [], 0
+    def _scan(self, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...], int]:
+        """Return per document: rank of its name, hash of its content, whether it is whole; documents of each file;
+
+        and all bytes of text.
+        """
+        ranks, contents, whole, counts, total = [], [], [], [], 0
         state = hashlib.sha256()
-        for _, piece in self._numbered(report):
-            encoded = piece.text.encode()
-            state.update(encoded)
-            total += len(encoded) if piece.whole else 0
-            if piece.last:
-                name = piece.name.encode("utf-8", "surrogateescape")
-                ranks.append(int.from_bytes(hashlib.sha256(name).digest()[:8]))
-                contents.append(state.digest()[:16])
-                whole.append(piece.whole)
-                state = hashlib.sha256()
+        for file in self.files:
+            before = len(ranks)
+            for piece in self._read(file, report):
+                encoded = piece.text.encode()
+                state.update(encoded)
+                total += len(encoded) if piece.whole else 0
+                if piece.last:
+                    name = piece.name.encode("utf-8", "surrogateescape")
+                    ranks.append(int.from_bytes(hashlib.sha256(name).digest()[:8]))
+                    contents.append(state.digest()[:16])
+                    whole.append(piece.whole)
+                    state = hashlib.sha256()
+            counts.append(len(ranks) - before)
         as_bytes = np.frombuffer(b"".join(contents), dtype="V16")
-        return np.array(ranks, dtype=np.uint64), as_bytes, np.array(whole, dtype=bool), total
+        return np.array(ranks, dtype=np.uint64), as_bytes, np.array(whole, dtype=bool), tuple(counts), total
 
-    def _near_repetitions(self, sides: np.ndarray) -> list[int]:
+    def _near_repetitions(self, sides: np.ndarray, counts: tuple[int, ...]) -> list[int]:
         index = NearDuplicates()
-        for side, use in ((VALIDATION, index.add), (TRAIN, lambda _, texts: index.match(texts))):
-            numbers, texts, size = [], [], 0
-            for number, piece in self._numbered():
-                if number < len(sides) and sides[number] == side:
-                    numbers.append(number)
-                    texts.append(piece.text.encode())
-                    size += len(texts[-1])
-                if size >= BATCH_BYTES:
-                    use(np.array(numbers), texts)
-                    numbers, texts, size = [], [], 0
-            if texts:
-                use(np.array(numbers), texts)
+        for numbers, found in in_threads(_signed, self._text_batches(sides, counts, VALIDATION)):
+            index.add(numbers, *found)
+        for _, found in in_threads(_signed, self._text_batches(sides, counts, TRAIN)):
+            index.match(*found)
         return sorted(index.found)
 
-    def _numbered(self, report: Report = lambda problem: None) -> Iterator[tuple[int, Piece]]:
-        number = 0
-        for file in self.files:
-            if file.start or file.stop:
-                pieces = read_text(file.path, file.name, report, file.start, file.stop)
-            else:
-                pieces = read_documents(file.path, file.name, self.field, report)
-            for piece in pieces:
-                yield number, piece
+    def _text_batches(self, sides, counts, side: int) -> Iterator[tuple[list[int], list[bytes]]]:
+        """Yield document numbers and texts of one side's pieces."""
+        numbers, texts, size = [], [], 0
+        for number, piece in self._on(sides, counts, side):
+            numbers.append(number)
+            texts.append(piece.text.encode())
+            size += len(texts[-1])
+            if size >= BATCH_BYTES:
+                yield numbers, texts
+                numbers, texts, size = [], [], 0
+        if texts:
+            yield numbers, texts
+
+    def _on(self, sides: np.ndarray, counts: tuple[int, ...], side: int) -> Iterator[tuple[int, Piece]]:
+        """Yield the pieces of one side with their documents' numbers; files without any are not opened."""
+        first = 0
+        for file, count in zip(self.files, counts, strict=True):
+            wanted = sides[first : first + count] == side
+            number = 0
+            for piece in self._read(file, lambda problem: None) if wanted.any() else ():
+                if number < count and wanted[number]:
+                    yield first + number, piece
                 number += piece.last
+            if wanted.any() and number != count:
+                raise InputError(f"data {self.source!r}: {file.name}: changed while it was read")
+            first += count
+
+    def _read(self, file: SourceFile, report: Report) -> Iterator[Piece]:
+        if file.start or file.stop:
+            return read_text(file.path, file.name, report, file.start, file.stop)
+        return read_documents(file.path, file.name, self.field, report)
+
+
+def _signed(batch: tuple[list[int], list[bytes]]) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    return np.array(batch[0]), signatures(batch[1])
 
 
 def load_corpus(source: str, field: str = "text") -> Corpus:

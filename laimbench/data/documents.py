@@ -32,7 +32,8 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.what}"
+        file = self.file.encode("utf-8", "backslashreplace").decode()  # a name need not be UTF-8
+        return f"{file}{f':{self.line}' if self.line else ''}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_text(path: Path, name: str, report: Report, start: int = 0, stop: int |
                 report(Problem(name, 0, "holds NUL bytes: not UTF-8 text"))
                 return
             text = decoder.decode(block)
-            bad = text.count("\ufffd") - block.count(b"\xef\xbf\xbd")
+            bad = 0 if text.isascii() else text.count("\ufffd") - block.count(b"\xef\xbf\xbd")
             if bad > 0:
                 replaced += bad
                 first_line = first_line or line + text.count("\n", 0, text.index("\ufffd"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from laimbench.data.digits import CLASSES, PIXELS, load_digits
-from laimbench.data.labelled import Decoder, Labelled, LabelledSets, Unusable, epoch_positions, load_folders
+from laimbench.data.labelled import ByClass, Decoder, Labelled, LabelledSets, Unusable, load_folders
 from laimbench.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")  # no others are tried, whatever a file claims to be
@@ -16,20 +16,10 @@ MOST_PIXELS = 50_000_000  # of a file's image; more is refused before anything i
 
 
 @dataclass(frozen=True)
-class Images:
+class Images(ByClass):
     """Images as uint8 (n, H, W, C); batches come as float32 in [0, 1]."""
 
-    source: str
-    sets: LabelledSets
     largest: int  # value of a white pixel
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.sets.classes
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.sets.notes
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -37,15 +27,8 @@ class Images:
         height, width, channels = self.sets.train.items[np.arange(1)].shape[1:]
         return channels, height, width
 
-    def train_batch(self, seed: int, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return images (count, C, H, W) and labels (count,) of batch ``step``; an epoch is a fresh permutation."""
-        return self._at(self.sets.train, epoch_positions(len(self.sets.train), seed, step, count))
-
-    def validation_batch(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return up to ``count`` held-out images from number ``first`` on, and their labels."""
-        return self._at(self.sets.validation, np.arange(first, min(first + count, len(self.sets.validation))))
-
-    def _at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return images (B, C, H, W) and labels (B,)."""
         pixels = side.items[positions].transpose(0, 3, 1, 2)
         return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(self.largest), side.labels[positions]
 

@@ -51,6 +51,34 @@ class LabelledSets:
 
 
 @dataclass(frozen=True)
+class ByClass:
+    """What ``Images`` and ``Clips`` share: batches of either side, as arrays of the kind's own form, labels last."""
+
+    source: str
+    sets: LabelledSets
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.sets.classes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.sets.notes
+
+    def train_batch(self, seed: int, step: int, count: int) -> tuple[np.ndarray, ...]:
+        """Return batch ``step`` of the run ``seed``; an epoch is a fresh permutation."""
+        return self.at(self.sets.train, epoch_positions(len(self.sets.train), seed, step, count))
+
+    def validation_batch(self, first: int, count: int) -> tuple[np.ndarray, ...]:
+        """Return up to ``count`` held-out items from number ``first`` on."""
+        return self.at(self.sets.validation, np.arange(first, min(first + count, len(self.sets.validation))))
+
+    def at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the items of one side at these positions as a batch."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
 class Decoder:
     """How a kind of file becomes an item: ``decode(path)`` returns it with its length, or raises Unusable."""
 

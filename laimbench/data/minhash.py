@@ -7,8 +7,6 @@ all ROWS minima of one of BANDS bands, with probability 1 - (1 - J^4)^32: 0.9998
 near-duplicate when its estimate is at least THRESHOLD. The estimate's standard error at J = 0.7 is 0.04.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from laimbench.data.hashing import mix, stretch_hashes
@@ -68,18 +66,16 @@ class NearDuplicates:
         self._keys: np.ndarray | None = None
         self.found: set[int] = set()
 
-    def add(self, numbers: np.ndarray, texts: list[bytes]) -> None:
-        """Put documents into the index."""
-        minima, present = signatures(texts)
+    def add(self, numbers: np.ndarray, minima: np.ndarray, present: np.ndarray) -> None:
+        """Put documents into the index, by what ``signatures`` returned of them."""
         self._signatures.append(minima[present])
-        self._numbers.append(np.asarray(numbers)[present])
+        self._numbers.append(numbers[present])
         self._keys = None
 
-    def match(self, texts: list[bytes]) -> None:
-        """Note in ``found`` the numbers of indexed documents that one of the texts nearly repeats."""
+    def match(self, minima: np.ndarray, present: np.ndarray) -> None:
+        """Note in ``found`` the numbers of indexed documents that one of these nearly repeats."""
         if self._keys is None:
             self._build()
-        minima, present = signatures(texts)
         minima = minima[present]
         keys = _band_keys(minima).ravel()
         left = np.searchsorted(self._keys, keys, side="left")
@@ -92,10 +88,6 @@ class NearDuplicates:
             text, indexed = pairs[i : i + 4096].T
             near = (minima[text] == self._all[indexed]).mean(1) >= THRESHOLD
             self.found.update(self._documents[indexed[near]].tolist())
-
-    def match_all(self, batches: Iterable[list[bytes]]) -> None:
-        for texts in batches:
-            self.match(texts)
 
     def _build(self) -> None:
         self._all = np.concatenate([np.empty((0, HASHES), dtype=np.uint64), *self._signatures])

@@ -1,8 +1,6 @@
 """Tokens of a corpus: byte-level BPE trained on its training side only, or a given tokenizer; cached, memory-mapped."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +12,12 @@ from laimbench.data.cache import cached
 from laimbench.data.corpus import BROKEN, REPEATED, TRAIN, VALIDATION, Corpus, load_corpus
 from laimbench.data.documents import Piece
 from laimbench.data.shards import Shards, ShardWriter
+from laimbench.data.threads import in_threads
 from laimbench.errors import InputError
 
 FORMAT = 2  # of the cached files: raise it when their meaning changes
 BYTES = 256
 BATCH_CHARACTERS = 1 << 18  # small enough for a cache, large enough for array operations
-THREADS = 2
 PROBLEMS_KEPT = 100  # of those left out, in meta.json
 
 
@@ -136,7 +134,7 @@ class _Counted:
 
 
 def encode_pieces(tokenizer: Any, end: int, dtype: type, pieces: Iterable[Piece]) -> Iterator[np.ndarray]:
-    """Yield the ids of pieces in their order, batch by batch, an end token behind each document."""
+    """Return the ids of pieces in their order, batch by batch, an end token behind each document."""
     from laimbench.data.wordcache import WordCache, encode_by_library
 
     if WordCache.serves(tokenizer):
@@ -146,14 +144,7 @@ def encode_pieces(tokenizer: Any, end: int, dtype: type, pieces: Iterable[Piece]
         def encode(texts: list[str], ended: list[bool]) -> np.ndarray:
             return encode_by_library(tokenizer, end, dtype, texts, ended)
 
-    waiting: deque = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for texts, ended in _batches(pieces):
-            waiting.append(pool.submit(encode, texts, ended))
-            if len(waiting) > 2 * THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return in_threads(lambda batch: encode(*batch), _batches(pieces))
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[tuple[list[str], list[bool]]]:

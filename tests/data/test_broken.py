@@ -169,6 +169,24 @@ def test_links_loops_and_pipes_do_no_harm(tmp_path):
     assert set(what) == {"loop", "again.txt" if "again.txt" in what else "0.txt", "gone.txt", "self.txt", "pipe.txt"}
 
 
+def test_names_that_are_no_text(tmp_path):
+    name = os.fsencode(tmp_path) + b"/\xff.jsonl"
+    rows(name, 40)
+    with open(name, "ab") as stream:
+        stream.write(b"{\n")
+    tokens = load_tokens(f"dir:{tmp_path}", 300)
+    assert tokens.notes[0].encode() == b"left out or replaced: \\udcff.jsonl:41: not JSON (JSONDecodeError)"
+
+
+def test_a_file_that_changes_while_it_is_read_is_named(tmp_path):
+    path = rows(tmp_path / "a.jsonl", 40)
+    corpus = load_corpus(f"file:{path}")
+    assert len(list(corpus.pieces(TRAIN))) == 38
+    rows(path, 39)
+    with pytest.raises(InputError, match=r"a\.jsonl: changed"):
+        list(corpus.pieces(TRAIN))
+
+
 def test_repetitions_of_training_documents_leave_validation(tmp_path):
     texts = {i: prose(i, 400) for i in range(100)}
     for i, text in texts.items():

@@ -146,11 +146,11 @@ def test_near_duplicates_are_found_and_others_are_not():
     generator = np.random.default_rng(1)
     texts = [" ".join(generator.integers(0, 3000, 300).astype(str)) for _ in range(50)]
     index = NearDuplicates()
-    index.add(np.arange(50) * 10, [text.encode() for text in texts])
-    index.add(np.array([7000, 7001]), [b"", b"?!"])  # no words: never near
+    index.add(np.arange(50) * 10, *signatures([text.encode() for text in texts]))
+    index.add(np.array([7000, 7001]), *signatures([b"", b"?!"]))  # no words: never near
     near = [" ".join([*text.split()[:290], "changed"]).upper() + "!" for text in texts[:5]]
     far = [" ".join(np.where(generator.random(300) < 0.3, "x", text.split())) for text in texts[5:10]]
-    index.match([text.encode() for text in [*near, *far, "", "?!", "new words only here and now"]])
+    index.match(*signatures([text.encode() for text in [*near, *far, "", "?!", "new words only here and now"]]))
     assert index.found == {0, 10, 20, 30, 40}
 
 
