@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def test_links_loops_and_pipes_do_no_harm(tmp_path):
 def test_names_that_are_no_text(tmp_path):
     name = os.fsencode(tmp_path) + b"/\xff.jsonl"
     rows(name, 40)
-    with open(name, "ab") as stream:
+    with Path(os.fsdecode(name)).open("ab") as stream:
         stream.write(b"{\n")
     tokens = load_tokens(f"dir:{tmp_path}", 300)
     assert tokens.notes[0].encode() == b"left out or replaced: \\udcff.jsonl:41: not JSON (JSONDecodeError)"
