@@ -1,16 +1,19 @@
-"""Fit a form to a table of runs, with bootstrap intervals and a plain word on what the data cannot say."""
+"""Fit a form to a table of runs: the optimum, how sure it is one, intervals, and a plain word on what the data cannot say."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from laimbench.errors import InputError
-from laimbench.laws.forms import CHINCHILLA, POWER_LAW, Form
-from laimbench.laws.solver import objective, polish, solve_batch
+from laimbench.laws.forms import CHINCHILLA, Form, get_form, power_law
+from laimbench.laws.forms.base import log_columns, to_theta
+from laimbench.laws.intervals import LEVEL, Resampling, bca_interval, jackknife, resample
+from laimbench.laws.losses import Loss, make_loss
+from laimbench.laws.solver import Problem, solve
+from laimbench.laws.verdict import Verdict, effective_runs, judge
 
-DELTA = 1e-3  # of the Huber loss on log residuals, as Hoffmann et al. 2022
-LEVEL = 0.95
 AGREEMENT = 1e-6  # relative difference in objective within which two starts found the same optimum
 
 
@@ -18,59 +21,129 @@ AGREEMENT = 1e-6  # relative difference in objective within which two starts fou
 class Fit:
     """A fitted law.
 
-    params: by name, in the table's units; intervals: 95 % percentile bootstrap over rows (or clusters), empty without bootstrap;
-    objective: the sum of Huber losses; agreeing: the share of starts that reached it; samples: bootstrap thetas.
+    params: by name, in the table's units; intervals: 95 % by name, empty where there is no bootstrap or too few runs for one;
+    objective: the sum of losses of residuals; domain: the range of each variable in the data; verdict: whether this is the optimum and what
+    is identified; theta, samples (B, M), left_out (J, M): the optimum, bootstrap refits and jackknife refits as the solver holds them.
     """
 
     form: Form
+    loss: Loss
     params: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     objective: float
     rows: int
-    delta: float
-    starts: int
-    agreeing: float
+    effective_runs: float
+    domain: dict[str, tuple[float, float]]
+    fixed: dict[str, float]
+    resampling: Resampling
+    verdict: Verdict
     warnings: list[str]
+    problem: Problem = field(repr=False)
+    weights: np.ndarray = field(repr=False)
     theta: np.ndarray = field(repr=False)
     samples: np.ndarray = field(repr=False)
+    left_out: np.ndarray = field(repr=False)
+
+    @property
+    def delta(self) -> float:
+        return self.loss.delta
+
+    @property
+    def sample_params(self) -> dict[str, np.ndarray]:
+        """The bootstrap's parameters by name, (samples,) each."""
+        return self.form.values(self.samples)
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """Predicted less observed on the form's scale (log loss, or the metric itself), (rows,)."""
+        return self.form.evaluate(self.theta[None], self.problem.design)[0][0] - self.problem.y
 
     def predict(self, *x: Any) -> np.ndarray:
-        """Return the law's loss at x, one array per variable of the form."""
-        return np.exp(self.form.log_loss(self.theta, _log_columns(x)))
+        """Return the law's loss (or metric) at x, one array (rows,) per variable of the form."""
+        return self.form.at(self.theta, *x)
+
+    def draws(self, *x: Any) -> np.ndarray:
+        """Return the bootstrap's losses at x, (samples, rows); without a bootstrap there are no samples."""
+        return self.form.at(self.samples, *x)
 
     def band(self, *x: Any, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bootstrap interval of the law's loss at x (of the curve, not of a new run)."""
+        """Return the interval of the law's loss at x (of the curve, not of a new run)."""
+        return self.interval(lambda theta: self.form.at(theta, *x), level)
+
+    def interval(
+        self, quantity: Callable[[np.ndarray], np.ndarray], level: float = LEVEL
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bootstrap interval (BCa; see ``intervals``) of a quantity of the law.
+
+        Args:
+            quantity: from theta (..., M) to (..., K) or (...,); ``form.values(theta)`` gives parameters by name.
+        """
+        self._need_samples()
+        return bca_interval(quantity(self.theta), quantity(self.samples), quantity(self.left_out), level)
+
+    def _need_samples(self) -> None:
         if not len(self.samples):
-            raise InputError("the fit has no bootstrap samples, expected bootstrap > 0")
-        values = np.exp(self.form.log_loss(self.samples, _log_columns(x)))
-        return tuple(np.quantile(values, q, axis=0) for q in _tails(level))
+            raise InputError("the fit has no bootstrap samples, expected bootstrap > 0 and more runs than parameters")
+
+    def objective_at(self, params: dict[str, float]) -> float:
+        """Return the objective at anyone's parameters, on this fit's rows and loss.
+
+        Raises:
+            InputError: a parameter that is unknown, out of its domain, or missing.
+        """
+        theta = self.form.theta_of(params, "check")
+        missing = [name for name, value in zip(self.form.names, theta, strict=True) if np.isnan(value)]
+        if missing:
+            raise InputError(f"check lacks {', '.join(missing)}, expected all of {', '.join(self.form.names)}")
+        return float(self.problem.objective(theta, self.weights)[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it but the samples, fit for JSON."""
+        """Return all of it but rows and samples, fit for JSON."""
         return {
             "form": self.form.name,
             "equation": self.form.equation,
+            "source": self.form.source,
+            "variables": list(self.form.variables),
             "params": self.params,
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "level": LEVEL,
+            "fixed": self.fixed,
             "objective": self.objective,
-            "delta": self.delta,
+            "loss_function": type(self.loss).__name__.lower(),
+            "delta": self.delta if np.isfinite(self.delta) else None,
             "rows": self.rows,
-            "bootstrap": len(self.samples),
-            "starts": self.starts,
-            "agreeing": self.agreeing,
+            "effective_runs": self.effective_runs,
+            "domain": {name: list(ends) for name, ends in self.domain.items()},
+            "resampling": self.resampling.to_dict(),
+            "verdict": self.verdict.to_dict(),
             "warnings": self.warnings,
         }
 
 
 def fit_power_law(compute: Any, loss: Any, **options: Any) -> Fit:
     """Fit L = E + a C^-b. Options: those of ``fit_form``."""
-    return fit_form(POWER_LAW, (compute,), loss, **options)
+    return fit_form(power_law(), (compute,), loss, **options)
 
 
 def fit_chinchilla(params: Any, tokens: Any, loss: Any, **options: Any) -> Fit:
     """Fit L = E + A / N^alpha + B / D^beta. Options: those of ``fit_form``."""
     return fit_form(CHINCHILLA, (params, tokens), loss, **options)
+
+
+def fit_runs(runs: dict[str, Any], form: Form | str = "chinchilla", *, target: str = "loss", **options: Any) -> Fit:
+    """Fit a form to columns by name, as ``Table.runs`` returns them; the form's variables choose the columns.
+
+    Raises:
+        InputError: a column that is not there, and what ``fit_form`` raises.
+    """
+    form = get_form(form) if isinstance(form, str) else form
+    runs = dict(runs)
+    if "tokens_per_param" not in runs and {"params", "tokens"} <= runs.keys():
+        runs["tokens_per_param"] = np.asarray(runs["tokens"]) / np.asarray(runs["params"])
+    for name in (*form.variables, target):
+        if name not in runs:
+            raise InputError(f"no column {name}, needed by form {form.name}; there are {', '.join(runs)}")
+    return fit_form(form, tuple(runs[name] for name in form.variables), runs[target], **options)
 
 
 def fit_form(
@@ -79,99 +152,153 @@ def fit_form(
     loss: Any,
     *,
     bootstrap: int = 400,
-    seed: int = 0,
-    delta: float = DELTA,
+    resampling: str = "rows",
     clusters: Any = None,
+    seed: int = 0,
+    loss_function: str = "huber",
+    delta: float | None = None,
+    weights: Any = None,
+    fixed: dict[str, float] | None = None,
+    bounds: dict[str, tuple[float | None, float | None]] | None = None,
+    starts: Any = None,
 ) -> Fit:
-    """Fit a form by the sum of Huber losses of log residuals, from many starts, polished to machine precision.
+    """Fit a form by the sum of losses of residuals (log loss predicted less observed), from many starts, to machine precision.
 
     Args:
         form: the functional form.
-        columns: one array of positive numbers per variable of the form.
-        loss: positive losses in nats.
-        bootstrap: resamples of the rows, 0 for none; each is solved from the optimum.
+        columns: one array (rows,) of positive numbers per variable of the form.
+        loss: (rows,) positive losses in nats; of a form for bounded metrics, the metric within 0 and 1.
+        bootstrap: refits for the intervals, 0 for none; each starts at the optimum.
+        resampling: "rows"; "clusters", of the labels in ``clusters``; "parametric", new losses from the law and resampled residuals.
+        clusters: (rows,) labels of rows that are not independent (seeds of one size, evaluations of one run); alone it means "clusters".
         seed: of the resampling.
-        delta: where the Huber loss turns from square to linear.
-        clusters: (rows,) labels; rows of one label are resampled together (seeds of one configuration, say).
+        loss_function: "huber", "squared" or "cauchy"; delta: its scale, by default the form's for Huber (1e-3 in log loss).
+        weights: (rows,) of 0 or more, by which the rows' losses count.
+        fixed: parameters held at a value; bounds: limits (low, high) of parameters, None where open.
+        starts: (P, M) starting points in theta instead of the form's own.
 
     Raises:
-        InputError: columns of unequal length, values that are not positive and finite, or fewer rows than parameters.
+        InputError: unequal lengths, values out of their domain, fewer rows than free parameters, unknown names.
 
-    Source: Hoffmann et al. 2022 (arXiv:2203.15556), section 3.3 and appendix D.3.
+    Source: Hoffmann et al. 2022 (arXiv:2203.15556), section 3.3 and appendix D.3; intervals: Efron 1987.
     """
-    log_x, log_loss = _log_columns(columns, form.variables), _log_columns((loss,), ("loss",))[:, 0]
-    if len(log_x) != len(log_loss):
-        raise InputError(f"{form.variables[0]} has {len(log_x)} rows and loss has {len(log_loss)}, expected as many")
-    if len(log_loss) < form.size:
-        raise InputError(
-            f"{len(log_loss)} rows, expected at least {form.size}: {form.equation} has {form.size} parameters"
-        )
-    ones = np.ones(len(log_loss))
-    thetas, values = solve_batch(form, form.starts(log_x, log_loss), log_x, log_loss, ones, delta)
-    theta, value = polish(form, thetas[values.argmin()], log_x, log_loss, ones, delta)
-    samples = np.empty((0, form.size))
-    if bootstrap:
-        counts = _resampled_counts(len(log_loss), clusters, bootstrap, seed)
-        samples = solve_batch(form, np.tile(theta, (bootstrap, 1)), log_x, log_loss, counts, delta)[0]
-    intervals = {}
-    if bootstrap:
-        low, high = (form.values(np.quantile(samples, q, axis=0)) for q in _tails(LEVEL))
-        intervals = {name: (float(low[name]), float(high[name])) for name in form.names}
-    return Fit(
+    log_x = log_columns(columns, form.variables)
+    y = _target(form, loss, log_x.shape[1])
+    weights = _weights(weights, len(y))
+    free, low, high, fixed = _limits(form, fixed or {}, bounds or {})
+    used = int((weights > 0).sum())
+    if used < free.sum():
+        raise InputError(f"{used} rows, expected at least {free.sum()}: {form.equation} has as many free parameters")
+    loss_form = make_loss(loss_function, form.delta if delta is None and loss_function == "huber" else delta)
+    problem = Problem(form, log_x, y, loss_form, free, low, high)
+    theta, verdict = _optimum(problem, weights, starts)
+
+    labels = _labels(clusters, len(y))
+    plan = Resampling("clusters" if labels is not None and resampling == "rows" else resampling, bootstrap, seed)
+    effective = effective_runs(
+        residuals=form.evaluate(theta[None], problem.design)[0][0] - y, weights=weights, labels=labels
+    )
+    samples = left_out = np.empty((0, form.size))
+    units = used if labels is None else len(np.unique(labels[weights > 0]))
+    if bootstrap and units > free.sum():
+        samples = resample(problem, theta, weights, labels, plan)
+        left_out = jackknife(problem, theta, weights, labels, seed)
+    fit = Fit(
         form=form,
-        params={name: float(v) for name, v in form.values(theta).items()},
-        intervals=intervals,
-        objective=float(objective(form, theta, log_x, log_loss, ones, delta)),
-        rows=len(log_loss),
-        delta=delta,
-        starts=len(values),
-        agreeing=float(np.mean(values <= value * (1 + AGREEMENT) + 1e-15)),
-        warnings=_warnings(form, theta, intervals, log_x, log_loss),
+        loss=loss_form,
+        params={name: float(v) for name, v in form.values(theta).items()} | fixed,
+        intervals={},
+        objective=float(problem.objective(theta, weights)[0]),
+        rows=len(y),
+        effective_runs=effective,
+        domain={
+            v: (float(np.exp(x.min())), float(np.exp(x.max()))) for v, x in zip(form.variables, log_x, strict=True)
+        },
+        fixed=fixed,
+        resampling=plan,
+        verdict=verdict,
+        warnings=[],
+        problem=problem,
+        weights=weights,
         theta=theta,
         samples=samples,
+        left_out=left_out,
     )
+    if len(samples):
+        lower, upper = fit.interval(form.natural)
+        chosen = [i for i in range(form.size) if free[i]]
+        fit = replace(fit, intervals={form.names[i]: (float(lower[i]), float(upper[i])) for i in chosen})
+    warnings = judge(problem, theta, weights, units, fit.intervals, verdict)
+    return replace(fit, warnings=warnings)
 
 
-def _warnings(form: Form, theta, intervals, log_x, log_loss) -> list[str]:
-    """Say what these data do not determine."""
-    found = []
-    if len(log_loss) < 2 * form.size:
-        found.append(f"{len(log_loss)} rows for {form.size} parameters: intervals are rough")
-    for k, name in enumerate(form.variables):
-        if len(np.unique(log_x[:, k])) < 3:
-            found.append(
-                f"{name} takes {len(np.unique(log_x[:, k]))} values only: its coefficient and exponent are not identified"
-            )
-    if np.ptp(log_loss) < 1e-6:
-        found.append("all losses are equal: nothing but their level is identified")
-    offset_share = np.exp(theta[0] - log_loss.min())
-    if offset_share < 1e-3 or (intervals and intervals["E"][0] < 1e-3 * np.exp(log_loss.min())):
-        found.append("E is not identified: the data are compatible with E = 0, extrapolation is open downwards")
-    for name in form.names[2::2]:
-        if name in intervals and intervals[name][0] <= 0:
-            found.append(f"{name} is not distinguishable from 0")
-    return found
+def _optimum(problem: Problem, weights: np.ndarray, starts: Any) -> tuple[np.ndarray, Verdict]:
+    form = problem.form
+    points = form.starts(problem.log_x, problem.y) if starts is None else np.atleast_2d(np.asarray(starts, dtype=float))
+    if points.ndim != 2 or points.shape[1] != form.size or not np.isfinite(points).all():
+        raise InputError(f"starts have shape {points.shape}, expected finite numbers (starts, {form.size})")
+    points = np.where(problem.free, points, problem.low)
+    thetas, values = solve(problem, points, weights)
+    best = int(np.nanargmin(values))
+    # Once more from where it is: what remains to be had is seen by a solver that starts without damping.
+    (theta,), (value,) = solve(problem, thetas[best : best + 1], weights, stages=(1.0,))
+    value = min(value, values[best])
+    return theta, Verdict.of(problem, theta, weights, thetas, values, value, AGREEMENT)
 
 
-def _resampled_counts(rows: int, clusters: Any, samples: int, seed: int) -> np.ndarray:
-    """Return how often each row stands in each bootstrap sample, (samples, rows)."""
-    generator = np.random.default_rng(seed)
-    label = np.arange(rows) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    groups = label.max() + 1
-    return generator.multinomial(groups, np.full(groups, 1 / groups), size=samples)[:, label].astype(float)
+def _target(form: Form, loss: Any, rows: int) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(loss, dtype=float))
+    if values.ndim != 1 or len(values) != rows:
+        raise InputError(f"{form.variables[0]} has {rows} rows and loss has {len(values)}, expected as many")
+    if form.link == "log":
+        return form.to_link(np.exp(log_columns((values,), ("loss",))[0]))
+    bad = ~((values >= 0) & (values <= 1))
+    if bad.any():
+        raise InputError(f"metric[{int(bad.argmax())}] is {values[bad][0]}, expected a number from 0 to 1")
+    return values
 
 
-def _log_columns(columns: tuple[Any, ...], names: tuple[str, ...] = ()) -> np.ndarray:
-    arrays = [np.atleast_1d(np.asarray(column, dtype=float)) for column in columns]
-    for i, array in enumerate(arrays):
-        bad = ~(np.isfinite(array) & (array > 0))
-        if bad.any():
-            name = names[i] if names else "x"
-            raise InputError(f"{name}[{int(bad.argmax())}] is {array[bad][0]}, expected a positive finite number")
-    if len({array.shape for array in arrays}) > 1:
-        raise InputError(f"columns have {[len(a) for a in arrays]} rows, expected as many each")
-    return np.log(np.stack(arrays, axis=-1))
+def _weights(weights: Any, rows: int) -> np.ndarray:
+    if weights is None:
+        return np.ones(rows)
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (rows,):
+        raise InputError(f"weights have shape {values.shape}, expected ({rows},)")
+    if not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+        raise InputError("weights hold a value below 0 or not finite, or are all 0; expected numbers of 0 or more")
+    return values
 
 
-def _tails(level: float) -> tuple[float, float]:
-    return (1 - level) / 2, (1 + level) / 2
+def _labels(clusters: Any, rows: int) -> np.ndarray | None:
+    if clusters is None:
+        return None
+    labels = np.unique(np.asarray(clusters), return_inverse=True)[1].ravel()
+    if len(labels) != rows:
+        raise InputError(f"clusters has {len(labels)} rows, expected {rows}")
+    return labels
+
+
+def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, float]]):
+    """Return which parameters are free and the limits of theta; a fixed one has both limits at its value."""
+    low, high = form.box()
+    free = np.ones(form.size, bool)
+    for index, value in enumerate(form.theta_of(fixed, "fixed")):
+        if not np.isnan(value):
+            free[index], low[index], high[index] = False, value, value
+    for name, ends in bounds.items():
+        lower, upper = (-np.inf if ends[0] is None else ends[0], np.inf if ends[1] is None else ends[1])
+        if name not in form.names:
+            raise InputError(f"bounds name {name!r}, expected some of {', '.join(form.names)}")
+        if name in fixed:
+            raise InputError(f"{name} is both fixed and bounded, expected one of them")
+        if not lower < upper:
+            raise InputError(f"bounds of {name} are {lower} to {upper}, expected a lower and a higher number")
+        index = form.names.index(name)
+        parameter = form.parameters[index]
+        if np.isfinite(lower):
+            low[index] = max(low[index], to_theta(parameter, float(lower), "bounds"))
+        if np.isfinite(upper):
+            high[index] = min(high[index], to_theta(parameter, float(upper), "bounds"))
+    if not free.any():
+        raise InputError("all parameters are fixed, expected one or more to fit")
+    return free, low, high, {name: float(value) for name, value in fixed.items()}

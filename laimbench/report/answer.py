@@ -91,8 +91,11 @@ class Answer:
 
     def gain_text(self) -> str:
         """Return the gain in words: "0.033 nats lower (95 %: 0.009 to 0.047)"."""
-        value, (low, high) = self.gain.value, self.gain.interval
+        value = self.gain.value
         sign, word = (-1, "lower") if value <= 0 else (1, "higher")
+        if self.gain.interval is None:
+            return f"{sign * value:.4f} nats {word} (no interval: too few runs)"
+        low, high = self.gain.interval
         return (
             f"{sign * value:.4f} nats {word} (95 %: {form_interval(tuple(sorted((sign * low, sign * high))), '.4f')})"
         )
@@ -253,12 +256,16 @@ def _worth(one: Answer) -> None:
         log_speed += np.random.default_rng(0).normal(0, half / 1.96, len(draws))
 
     def gain(theta, log_factor):
-        at = lambda log_c: np.exp(form.log_loss(theta, np.array([[log_c]])))[..., 0]  # noqa: E731
-        return at(np.log(top)) - at(np.log(top) - log_factor)
+        here, behind = form.at(theta, [top, top * np.exp(-log_factor)])
+        return here - behind
 
+    value = float(gain(one.law.theta, np.log(one.speed.value)))
+    if not len(draws):
+        one.gain = Estimate(value, None)
+        return
     sampled = [gain(theta, factor) for theta, factor in zip(draws, log_speed, strict=True)]
     low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    one.gain = Estimate(float(gain(one.law.theta, np.log(one.speed.value))), (float(low), float(high)))
+    one.gain = Estimate(value, (float(low), float(high)))
 
 
 def mean_interval(values: list[float]) -> Estimate:

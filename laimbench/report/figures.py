@@ -44,11 +44,12 @@ def loss_against_compute(one: Answer, metrics: Metrics) -> go.Figure:
             )  # fmt: skip
     if one.law and one.law_compute:
         compute = np.geomspace(one.law_compute[0], one.law_compute[1], 60)
-        low, high = one.law.band(compute)
-        figure.add_scatter(
-            x=[*compute, *compute[::-1]], y=[*high, *low[::-1]], fill="toself", mode="lines", line={"width": 0},
-            fillcolor="rgba(122,122,122,0.22)", name="95 % band of the law", hoverinfo="skip",
-        )  # fmt: skip
+        if len(one.law.samples):
+            low, high = one.law.band(compute)
+            figure.add_scatter(
+                x=[*compute, *compute[::-1]], y=[*high, *low[::-1]], fill="toself", mode="lines", line={"width": 0},
+                fillcolor="rgba(122,122,122,0.22)", name="95 % band of the law", hoverinfo="skip",
+            )  # fmt: skip
         p = one.law.params
         figure.add_scatter(
             x=compute, y=one.law.predict(compute), mode="lines", line={"color": COLOURS["law"], "width": 2, "dash": "dash"},

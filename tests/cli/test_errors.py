@@ -57,7 +57,7 @@ def test_text_in_a_number_column(fails, tmp_path):
 
 def test_a_column_that_is_not_there(fails, tmp_path):
     path = tmp_path / "runs.csv"
-    path.write_text("N,tokens,loss\n1e6,2e7,4.1\n")
+    path.write_text("size,tokens,loss\n1e6,2e7,4.1\n")
     line = fails(2, "fit", path)
     assert str(path) in line and "--columns" in line
 

@@ -22,7 +22,7 @@ def test_version_and_help(capsys):
     assert main(["--version"]) == 0 and capsys.readouterr().out.strip() == __version__
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "report"):
+    for verb in ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "report"):
         assert re.search(rf"\b{verb}\b", text)
 
 
@@ -104,7 +104,9 @@ def test_the_demo_in_its_smallest_form(capsys, tmp_path):
 
 
 def test_training_says_what_the_data_lacks_and_what_could_be_reached(capsys, tmp_path):
-    rows = [json.dumps({"body": f"document {i} says " + " ".join(f"w{i * j % 97}" for j in range(60))}) for i in range(60)]
+    rows = [
+        json.dumps({"body": f"document {i} says " + " ".join(f"w{i * j % 97}" for j in range(60))}) for i in range(60)
+    ]
     (tmp_path / "rows.jsonl").write_text("\n".join([*rows, "{"]))
     small = ["--tokens", "500", "--width", "8", "--depth", "1", "--seqlen", "16", "--vocab-size", "300"]
     for extra in ([], ["--store", str(tmp_path / "runs.sqlite")]):

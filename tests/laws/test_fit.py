@@ -32,12 +32,6 @@ def test_the_published_table_reaches_its_optimum(chinchilla):
         assert fit.params[name] == pytest.approx(value, rel=1e-5)
 
 
-def test_all_rows_are_read_and_tokens_follow_from_six_n_d():
-    runs = laws.read_table(TABLES / "chinchilla_epoch.csv").runs()
-    assert len(runs["loss"]) == 245
-    np.testing.assert_allclose(6 * runs["params"] * runs["tokens"], runs["flops"], rtol=1e-12)
-
-
 def test_a_known_law_is_recovered_within_its_intervals():
     params, tokens, loss = simulated()
     fit = laws.fit_chinchilla(params, tokens, loss, bootstrap=200)
@@ -56,7 +50,9 @@ def test_power_law_and_its_band():
     assert fit.params["b"] == pytest.approx(0.2, abs=0.02)
     low, high = fit.band(compute)
     middle = fit.predict(compute)
-    assert (low <= middle).all() and (middle <= high).all() and (high - low < 0.02).all()
+    assert (
+        (low <= middle).all() and (middle <= high).all() and ((high - low) / middle < 5 * 0.002).all()
+    )  # five times the noise of one run
 
 
 def test_units_and_row_order_do_not_matter():
@@ -81,7 +77,7 @@ def test_the_same_seed_gives_the_same_intervals_and_clusters_widen_them():
 
 def test_what_cannot_be_known_is_said():
     one_size = laws.fit_chinchilla(np.full(10, 1e8), np.geomspace(1e8, 1e10, 10), np.linspace(4, 3, 10), bootstrap=20)
-    assert any("params takes 1 values" in warning for warning in one_size.warnings)
+    assert any("params takes 1 value only" in warning for warning in one_size.warnings)
     equal = laws.fit_power_law(np.geomspace(1, 1e3, 8), np.full(8, 3.0), bootstrap=20)
     assert any("all losses are equal" in warning for warning in equal.warnings)
     straight = laws.fit_power_law(np.geomspace(1e3, 1e6, 12), 50 * np.geomspace(1e3, 1e6, 12) ** -0.1, bootstrap=50)
@@ -90,7 +86,7 @@ def test_what_cannot_be_known_is_said():
 
 @pytest.mark.parametrize(
     ("compute", "loss", "word"),
-    [([1, 2], [3, 2], "rows"), ([1, 2, -3], [3, 2, 1], "compute"), ([1, 2, 3], [3, 2, float("nan")], "loss"),
+    [([1, 2], [3, 2], "rows"), ([1, 2, -3], [3, 2, 1], "flops"), ([1, 2, 3], [3, 2, float("nan")], "loss"),
      ([1, 2, 3], [3, 2], "rows")],
 )  # fmt: skip
 def test_wrong_columns_are_named(compute, loss, word):
@@ -98,36 +94,17 @@ def test_wrong_columns_are_named(compute, loss, word):
         laws.fit_power_law(compute, loss)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [("params,tokens,loss\n1,2,x\n", ["row 2", "loss", "'x'", "number"]), ("params,loss\n1,0\n", ["row 2", "positive"]),
-     ("", ["no rows"]), ("a,b\n1,2\n", ["loss"]), ("params,tokens,loss\n1,2\n", ["row 2", "loss"])],
-)  # fmt: skip
-def test_wrong_tables_are_named_by_row_and_column(tmp_path, content, words):
-    path = tmp_path / "runs.csv"
-    path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        laws.read_table(path).runs()
-    message = str(caught.value)
-    assert str(path) in message and "\n" not in message
-    for word in words:
-        assert word in message
-
-
-def test_columns_are_mapped_and_json_lines_read(tmp_path):
-    path = tmp_path / "runs.jsonl"
-    path.write_text('{"N": 10, "D": 20, "val": 3.5, "kind": "a"}\n\n{"N": 11, "D": 21, "val": 3.4, "kind": "b"}\n')
-    mapping = {"params": "N", "tokens": "D", "loss": "val"}
-    runs = laws.read_table(path, mapping, {"kind": "b"}).runs()
-    assert runs["params"].tolist() == [11] and runs["flops"].tolist() == [6 * 11 * 21]
-
-
 def test_laws_need_no_torch():
     import subprocess
     import sys
 
-    code = "import sys; sys.modules['torch'] = None; from laimbench import laws; print(laws.CHINCHILLA.name)"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "chinchilla\n"
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch': raise ImportError('torch')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from laimbench import laws; print(laws.CHINCHILLA.name)"
     )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "chinchilla\n"
