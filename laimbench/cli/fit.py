@@ -1,7 +1,7 @@
 """``laimbench fit``: a law from a store or a table."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ from laimbench.cli.fit_view import (
 )
 from laimbench.cli.output import JsonOption, console_for, emit_json
 from laimbench.errors import InputError
+from laimbench.files import write_atomically
+
+if TYPE_CHECKING:
+    from laimbench.laws.analysis import Analysis
 
 JUDGE, LAW, SURE, SHOW = "Which runs", "Which law", "How sure", "What to show"
 
@@ -43,6 +47,8 @@ def fit(
     conventions: Annotated[bool, typer.Option("--conventions", help="What counting parameters and FLOPs otherwise does to the exponents.", rich_help_panel=SHOW)] = False,
     approaches: Annotated[bool, typer.Option("--approaches", help="Envelope of curves, isoFLOP parabolas and this law side by side.", rich_help_panel=SHOW)] = False,
     select: Annotated[bool, typer.Option("--select", help="How forms predict runs of more compute than they were fitted to.", rich_help_panel=SHOW)] = False,
+    pictures: Annotated[Path | None, typer.Option(help="A folder for PNG and SVG pictures (needs matplotlib).", rich_help_panel=SHOW)] = None,
+    report: Annotated[Path | None, typer.Option(help="A file for all of it: .md, or .html with the pictures.", rich_help_panel=SHOW)] = None,
     json: JsonOption = None,
 ) -> None:  # fmt: skip
     """Fit a scaling law: many starts, the optimum to machine precision, BCa intervals, and what the data cannot say.
@@ -100,7 +106,28 @@ def fit(
         selected = analysis.selection(found)
         document["selection"] = selected.to_dict()
         show_selection(console, selected)
+    if report:
+        write_report(report, document, found)
+        console.print(f"wrote {report}")
+    if pictures:
+        from laimbench.laws.output.pictures import save_pictures
+
+        for path in save_pictures(found.fit, pictures, target=metric, review=found.review, table=found.table):
+            console.print(f"wrote {path}")
     emit_json(document, json)
+
+
+def write_report(path: Path, document: dict[str, Any], found: "Analysis") -> None:
+    from laimbench.laws.output.document import to_html, to_markdown
+    from laimbench.laws.output.pictures import make_pictures
+
+    if path.suffix not in (".md", ".html"):
+        raise InputError(f"--report is {path}, expected a name that ends in .md or .html")
+    if path.suffix == ".md":
+        write_atomically(path, to_markdown(document))
+    else:
+        figures = make_pictures(found.fit, target=document["options"]["target"], review=found.review, table=found.table)
+        write_atomically(path, to_html(document, figures))
 
 
 def numbers(text: str, option: str) -> dict[str, float]:

@@ -73,7 +73,9 @@ def residual_picture(fit: Fit) -> "Figure":
         axes.axhline(0, color=style.QUIET, lw=0.9, zorder=1.5)
         if np.isfinite(fit.delta):
             for side in (-1, 1):
-                axes.axhline(side * fit.delta, color=style.QUIET, lw=0.8, ls=":", zorder=1.5, label=f"± delta = {fit.delta:g}")
+                axes.axhline(
+                    side * fit.delta, color=style.QUIET, lw=0.8, ls=":", zorder=1.5, label=f"± delta = {fit.delta:g}"
+                )
     for axes in grid[count:]:
         axes.set_visible(False)
     for axes in grid[:count:columns]:
@@ -176,7 +178,15 @@ def _runs(axes: "Axes", x: np.ndarray, y: np.ndarray, weights: np.ndarray, **loo
     used = weights > 0
     style.points(axes, x[used], y[used], label=f"runs ({used.sum():,})", **look)
     if not used.all():
-        style.points(axes, x[~used], y[~used], color="none", edgecolors=style.QUIET, linewidths=0.8, label=f"weight 0 ({(~used).sum():,})")
+        style.points(
+            axes,
+            x[~used],
+            y[~used],
+            color="none",
+            edgecolors=style.QUIET,
+            linewidths=0.8,
+            label=f"weight 0 ({(~used).sum():,})",
+        )
 
 
 def _frontier(fit: Fit, figure: "Figure", axes: "Axes", name: str) -> list[str]:
@@ -197,7 +207,9 @@ def _frontier(fit: Fit, figure: "Figure", axes: "Axes", name: str) -> list[str]:
     else:
         notes += textwrap.wrap("No frontier: " + style.plain(why, 250), 95)
     used = fit.weights > 0
-    spots = style.points(axes, compute[used], y[used], c=params[used], cmap=style.sequence(), norm="log", label=f"runs ({used.sum():,})")
+    spots = style.points(
+        axes, compute[used], y[used], c=params[used], cmap=style.sequence(), norm="log", label=f"runs ({used.sum():,})"
+    )
     style.size_bar(figure, axes, spots, params[used], "params")
     style.log_axis(axes, "x", compute.min(), compute.max(), "flops")
     axes.set_xlabel("training compute C = 6 N D (FLOPs)")
@@ -230,5 +242,7 @@ def _quantiles(axes: "Axes", residual: np.ndarray) -> None:
     style.points(axes, normal, np.sort(residual), color=style.BLUE, label="runs")
     quarters = np.quantile(residual, (0.25, 0.5, 0.75))
     scale = (quarters[2] - quarters[0]) / (2 * ndtri(0.75))
-    axes.plot(normal[[0, -1]], quarters[1] + scale * normal[[0, -1]], color=style.GREEN, lw=1.3, label="normal, by quartiles")
+    axes.plot(
+        normal[[0, -1]], quarters[1] + scale * normal[[0, -1]], color=style.GREEN, lw=1.3, label="normal, by quartiles"
+    )
     axes.set_xlabel("quantiles of the normal")

@@ -82,7 +82,9 @@ def save_pictures(fit: Fit, folder: str | Path, formats: Sequence[str] = ("png",
         InputError: what ``make_pictures`` raises, an unknown format, or a folder that cannot be written.
     """
     content = {
-        Path(folder) / f"{name}.{form}": render(figure, form) for name, figure in make_pictures(fit, **options).items() for form in formats
+        Path(folder) / f"{name}.{form}": render(figure, form)
+        for name, figure in make_pictures(fit, **options).items()
+        for form in formats
     }
     try:
         for path, data in content.items():

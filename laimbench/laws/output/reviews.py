@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 LOOKS = {
     code: {"marker": marker, "color": colour}
     for code, marker, colour in zip(
-        RULES, "<^Xsv*D", (style.TEXT, style.GREEN, style.ORANGE, style.YELLOW, style.PURPLE, style.BLUE, style.ORANGE), strict=True
+        RULES,
+        "<^Xsv*D",
+        (style.TEXT, style.GREEN, style.ORANGE, style.YELLOW, style.PURPLE, style.BLUE, style.ORANGE),
+        strict=True,
     )
 }
 LAWS = {form.equation: form for form in (CHINCHILLA, POWER_LAW)}
@@ -38,7 +41,9 @@ def quality_picture(review: Review, table: Table, *, target: str = "loss") -> "F
         InputError: the review is of another table, or it has no column of FLOPs, params or tokens.
     """
     if len(review.codes) != len(table):
-        raise InputError(f"the review is of {len(review.codes)} rows and the table has {len(table)}, expected the same table")
+        raise InputError(
+            f"the review is of {len(review.codes)} rows and the table has {len(table)}, expected the same table"
+        )
     table.needs(target)
     against = next((name for name in ("flops", "params", "tokens") if name in table.columns), None)
     if against is None:
@@ -51,7 +56,9 @@ def quality_picture(review: Review, table: Table, *, target: str = "loss") -> "F
     axes = figure.subplots()
     for code, count in review.counts.items():
         chosen = (review.codes == ("" if code == "kept" else code)) & there
-        label = f"{code.replace('_', ' ')} ({count:,}" + (f", {count - chosen.sum():,} without {target})" if chosen.sum() < count else ")")
+        label = f"{code.replace('_', ' ')} ({count:,}" + (
+            f", {count - chosen.sum():,} without {target})" if chosen.sum() < count else ")"
+        )
         look = {"color": style.SKY} if code == "kept" else {"s": 46, "zorder": 3, "alpha": 1.0, **LOOKS[code]}
         style.points(axes, x[chosen], y[chosen], label=label, **look)
     if against == "flops" and target == "loss":
@@ -62,7 +69,9 @@ def quality_picture(review: Review, table: Table, *, target: str = "loss") -> "F
     axes.set_xlabel(style.label_of(against))
     axes.set_ylabel("loss (nats per token)" if target == "loss" else style.plain(target, 40))
     dropped = int((~review.kept).sum())
-    axes.set_title(f"{len(table):,} runs of {style.plain(review.source, 50)}: {len(table) - dropped:,} kept, {dropped:,} dropped")
+    axes.set_title(
+        f"{len(table):,} runs of {style.plain(review.source, 50)}: {len(table) - dropped:,} kept, {dropped:,} dropped"
+    )
     style.legend(figure, axes, columns=3)
     return figure
 

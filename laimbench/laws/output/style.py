@@ -75,7 +75,11 @@ def render(figure: "Figure", form: str) -> bytes:
     Raises:
         InputError: another format.
     """
-    nameless = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+    nameless = {
+        "svg": {"Date": None, "Creator": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Producer": None},
+    }
     if form not in nameless:
         raise InputError(f"picture format is {form!r}, expected one of {', '.join(nameless)}")
     stream = io.BytesIO()
@@ -106,7 +110,13 @@ def label_of(variable: str) -> str:
 def points(axes: "Axes", x: Any, y: Any, **options: Any) -> Any:
     """Scatter runs; many of them become an image within an SVG, smaller and lighter."""
     crowded = len(x) > RASTER_FROM
-    look = {"s": 6 if crowded else 20, "alpha": 0.5 if crowded else 0.85, "linewidths": 0.0 if crowded else 0.4, "edgecolors": TEXT, "zorder": 2.5}
+    look = {
+        "s": 6 if crowded else 20,
+        "alpha": 0.5 if crowded else 0.85,
+        "linewidths": 0.0 if crowded else 0.4,
+        "edgecolors": TEXT,
+        "zorder": 2.5,
+    }
     return axes.scatter(x, y, rasterized=crowded, **look | options)
 
 
@@ -130,7 +140,9 @@ def size_bar(figure: "Figure", axes: "Axes", mappable: Any, values: np.ndarray, 
     bar.set_label(label_of(variable))
 
 
-def log_axis(axes: "Axes", which: str, low: float, high: float, kind: str = "plain", *, most: int = 7, pad: float = 0.04) -> None:
+def log_axis(
+    axes: "Axes", which: str, low: float, high: float, kind: str = "plain", *, most: int = 7, pad: float = 0.04
+) -> None:
     """Make an axis ("x" or "y") logarithmic over low to high with ticks that do not crowd.
 
     kind: "plain" numbers (losses), "count" (1M, 10B), "flops" (powers of ten).
@@ -152,12 +164,19 @@ def log_ticks(low: float, high: float, most: int = 7) -> np.ndarray:
     decades, room = np.arange(first, last + 1), math.log10(high / low)
     grids = []
     if room > 0.5:
-        grids += [[m * 10.0**d for d in decades for m in mantissas] for mantissas in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))]
+        grids += [
+            [m * 10.0**d for d in decades for m in mantissas]
+            for mantissas in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+        ]
         grids += [[10.0**d for d in decades if d % every == 0] for every in (2, 3, 5, 10, 20, 50, 100)]
     if room < 1.2:  # narrow: round steps as on a linear axis, finest first
         top = math.ceil(math.log10(high - low)) if high > low else last
         steps = [m * 10.0**d for d in range(top - 3, top + 1) for m in (1, 2, 2.5, 5)]
-        linear = [step * np.arange(math.ceil(low / step), math.floor(high / step) + 1) for step in steps if (high - low) / step < 50]
+        linear = [
+            step * np.arange(math.ceil(low / step), math.floor(high / step) + 1)
+            for step in steps
+            if (high - low) / step < 50
+        ]
         grids = linear + grids
     inside = [g[(g >= low * (1 - 1e-12)) & (g <= high * (1 + 1e-12))] for g in map(np.asarray, grids)]
     for grid in inside:

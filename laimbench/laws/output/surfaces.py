@@ -122,7 +122,11 @@ def find_budgets(compute: np.ndarray) -> list[float]:
     found = [float(np.exp(np.median(np.log(g)))) for g in groups if len(g) >= SIZES and np.log(g[-1] / g[0]) < SPREAD]
     if found:
         return found
-    return np.geomspace(ordered[0], ordered[-1], 6).tolist() if ordered[-1] > ordered[0] * 1.01 else [float(np.median(ordered))]
+    return (
+        np.geomspace(ordered[0], ordered[-1], 6).tolist()
+        if ordered[-1] > ordered[0] * 1.01
+        else [float(np.median(ordered))]
+    )
 
 
 def _thinned(budgets: np.ndarray) -> np.ndarray:
@@ -133,7 +137,9 @@ def _thinned(budgets: np.ndarray) -> np.ndarray:
 
 def _needs_split(fit: Fit, what: str) -> None:
     if not splits_compute(fit):
-        raise InputError(f"{what} need a law of loss in params and tokens, this one is in {', '.join(fit.form.variables)}: {fit.form.equation}")
+        raise InputError(
+            f"{what} need a law of loss in params and tokens, this one is in {', '.join(fit.form.variables)}: {fit.form.equation}"
+        )
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -146,12 +152,29 @@ def _isoflops(axes: "Axes", n_range: tuple[float, float], d_range: tuple[float, 
     decades = [10.0**k for k in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
     for i, compute in enumerate(decades[:: -(-len(decades) // 8)] if decades else ()):
         n = np.geomspace(*n_range, 2)
-        axes.plot(n, compute / (6 * n), color=style.QUIET, lw=0.8, ls=(0, (4, 3)), label="C = 6 N D (FLOPs)" if i == 0 else None, zorder=1.8)
+        axes.plot(
+            n,
+            compute / (6 * n),
+            color=style.QUIET,
+            lw=0.8,
+            ls=(0, (4, 3)),
+            label="C = 6 N D (FLOPs)" if i == 0 else None,
+            zorder=1.8,
+        )
         at = max(n_range[0], compute / (6 * d_range[1]))  # where the line enters, at the left or the top
         inward = (n_range[1] / n_range[0]) ** 0.015
         n_text, d_text = at * inward, compute / (6 * at * inward)
         if d_text > d_range[0] * (d_range[1] / d_range[0]) ** 0.06 and n_text < n_range[1] / inward**4:
-            axes.text(n_text, d_text, style.power(compute), fontsize=8, color=style.QUIET, va="bottom", zorder=1.9, clip_on=True)
+            axes.text(
+                n_text,
+                d_text,
+                style.power(compute),
+                fontsize=8,
+                color=style.QUIET,
+                va="bottom",
+                zorder=1.9,
+                clip_on=True,
+            )
 
 
 def _optimal_line(fit: Fit, axes: "Axes", low: float, high: float) -> list[str]:
@@ -163,9 +186,20 @@ def _optimal_line(fit: Fit, axes: "Axes", low: float, high: float) -> list[str]:
     notes = []
     if np.isfinite(least).all() and np.isfinite(most).all():
         edge = np.concatenate([least, most[::-1]]), np.concatenate([compute, compute[::-1]])
-        axes.fill(edge[0], edge[1] / (6 * edge[0]), color=style.ORANGE, alpha=0.25, lw=0, label="95 % interval of N*(C)", zorder=2.6)
+        axes.fill(
+            edge[0],
+            edge[1] / (6 * edge[0]),
+            color=style.ORANGE,
+            alpha=0.25,
+            lw=0,
+            label="95 % interval of N*(C)",
+            zorder=2.6,
+        )
     else:
-        notes.append("No interval of the optimum: " + ("some refits have no optimal split." if len(fit.samples) else "no bootstrap."))
+        notes.append(
+            "No interval of the optimum: "
+            + ("some refits have no optimal split." if len(fit.samples) else "no bootstrap.")
+        )
     axes.plot(best, compute / (6 * best), color=style.ORANGE, lw=2.2, label="optimum N*(C), D*(C)", zorder=2.7)
     return notes
 
@@ -192,4 +226,13 @@ def _vertices(fit: Fit, axes: "Axes", vertices: Sequence[Any]) -> None:
     for where, marker, label in kinds.values():
         if where:
             colour = style.YELLOW if marker == "D" else style.PAPER
-            axes.scatter(*np.transpose(where), marker=marker, s=42, color=colour, edgecolors=style.TEXT, linewidths=0.9, label=label, zorder=3.2)
+            axes.scatter(
+                *np.transpose(where),
+                marker=marker,
+                s=42,
+                color=colour,
+                edgecolors=style.TEXT,
+                linewidths=0.9,
+                label=label,
+                zorder=3.2,
+            )

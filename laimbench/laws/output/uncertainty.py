@@ -75,8 +75,19 @@ def bootstrap_picture(fit: Fit) -> "Figure":
             if i == j:
                 _distribution(fit, axes, col, shown[col], col in logs)
             elif j < i:
-                style.points(axes, samples[col], samples[row], color=style.BLUE, s=7, alpha=0.4, linewidths=0, label="refits")
-                axes.plot(fit.params[col], fit.params[row], "P", color=style.ORANGE, ms=7, mec=style.PAPER, mew=0.7, label="estimate")
+                style.points(
+                    axes, samples[col], samples[row], color=style.BLUE, s=7, alpha=0.4, linewidths=0, label="refits"
+                )
+                axes.plot(
+                    fit.params[col],
+                    fit.params[row],
+                    "P",
+                    color=style.ORANGE,
+                    ms=7,
+                    mec=style.PAPER,
+                    mew=0.7,
+                    label="estimate",
+                )
                 _scale(axes, "y", shown[row], row in logs)
             else:
                 _correlation(axes, samples[col], samples[row])
@@ -87,8 +98,12 @@ def bootstrap_picture(fit: Fit) -> "Figure":
                 axes.set_xlabel(style.plain(col, 20))
             if j == 0 and i > 0:
                 axes.set_ylabel(style.plain(row, 20))
-    title = f"{len(fit.samples):,} refits of the bootstrap ({fit.resampling.kind}); above the diagonal rank correlations"
-    figure.suptitle(title + (f"; {outside.sum()} far out are not shown" if outside.any() else ""), x=0.01, ha="left", fontsize=10)
+    title = (
+        f"{len(fit.samples):,} refits of the bootstrap ({fit.resampling.kind}); above the diagonal rank correlations"
+    )
+    figure.suptitle(
+        title + (f"; {outside.sum()} far out are not shown" if outside.any() else ""), x=0.01, ha="left", fontsize=10
+    )
     style.legend(figure, grid[-1, 0], grid[-1, -1], columns=4)
     return figure
 
@@ -111,11 +126,23 @@ def _profile(fit: Fit, axes: "Axes", name: str, one: Profile) -> None:
     axes.axvspan(left, right, color=style.SKY, alpha=0.3, lw=0, label=f"{one.level:.0%} interval".replace("%", " %"))
     axes.axhline(threshold, color=style.QUIET, ls="--", lw=1, label=f"threshold {threshold:.2f}")
     axes.plot(values, ratios, color=style.BLUE, label="profile")
-    axes.plot(estimate, 0, "P", color=style.ORANGE, ms=8, mec=style.PAPER, mew=0.7, label="estimate", zorder=3, clip_on=False)
+    axes.plot(
+        estimate, 0, "P", color=style.ORANGE, ms=8, mec=style.PAPER, mew=0.7, label="estimate", zorder=3, clip_on=False
+    )
     for end, x, side in ((low, 0.03, "left"), (high, 0.97, "right")):
         if end is None:
             text = "← open" if side == "left" else "open →"
-            axes.text(x, 0.92, text, transform=axes.transAxes, ha=side, va="top", color=style.ORANGE, fontweight="bold", fontsize=9)
+            axes.text(
+                x,
+                0.92,
+                text,
+                transform=axes.transAxes,
+                ha=side,
+                va="top",
+                color=style.ORANGE,
+                fontweight="bold",
+                fontsize=9,
+            )
     axes.set_ylim(0, CUT * threshold)
     axes.set_xlabel(style.plain(name, 30))
     if values[-1] > values[0]:
@@ -162,4 +189,12 @@ def _correlation(axes: "Axes", x: np.ndarray, y: np.ndarray) -> None:
     axes.set_axis_off()
     ranks = [np.argsort(np.argsort(v, kind="stable"), kind="stable") for v in (x, y)]
     if np.ptp(x) > 0 and np.ptp(y) > 0:
-        axes.text(0.5, 0.5, f"{np.corrcoef(*ranks)[0, 1]:+.2f}", ha="center", va="center", transform=axes.transAxes, color=style.QUIET)
+        axes.text(
+            0.5,
+            0.5,
+            f"{np.corrcoef(*ranks)[0, 1]:+.2f}",
+            ha="center",
+            va="center",
+            transform=axes.transAxes,
+            color=style.QUIET,
+        )
