@@ -110,7 +110,7 @@ def analyse(table: Table, options: Options | None = None) -> Analysis:
     """
     options = options or Options()
     form = get_form(options.form, options.variables, tuple(table.columns))
-    table.needs(options.target)
+    table.needs(options.target, *(v for v in form.variables if v not in _derived(table.columns)))
     if options.params_convention or options.flops_convention:
         table = conventions.apply(table, options.params_convention, options.flops_convention)
     notes, verdict = [], None
