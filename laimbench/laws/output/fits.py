@@ -61,7 +61,7 @@ def residual_picture(fit: Fit) -> "Figure":
     for axes, (variable, x, kind) in zip(grid, panels, strict=False):
         style.points(axes, x, residual, color=style.BLUE, label="runs")
         if len(x) >= TENTHS_FROM:
-            axes.plot(*tenths(x, residual), "-o", color=style.ORANGE, ms=3, lw=1.3, label="medians of tenths")
+            axes.plot(*tenths(x, residual), "-o", color=style.ORANGE, ms=3, lw=1.3, label="medians of tenths", zorder=3)
         if variable == "fitted" and fit.form.link != "log":
             axes.set_xlabel("fitted metric")
         else:
@@ -145,13 +145,13 @@ def _one_variable(fit: Fit, axes: "Axes", name: str) -> list[str]:
     curve = np.geomspace(x.min() / room, x.max() * room, CURVE)
     values = fit.predict(curve)
     shown = [y, values]
+    axes.plot(curve, values, color=style.BLUE, label="law")
     if len(fit.samples):
         low, high = fit.band(curve)
         axes.fill_between(curve, low, high, color=style.BLUE, alpha=0.22, lw=0, label="95 % band of the law")
         shown += [low, high]
     else:
         notes.append("No bootstrap: no band.")
-    axes.plot(curve, values, color=style.BLUE, label="law")
     _runs(axes, x, y, fit.weights, color=style.ORANGE)
     offset = fit.params.get("E", 0.0) if fit.form.link == "log" else 0.0
     if offset > 0.7 * y.min():
@@ -197,13 +197,13 @@ def _frontier(fit: Fit, figure: "Figure", axes: "Axes", name: str) -> list[str]:
     if found:
         best, loss = np.array([(one.compute, one.loss.value) for one in found]).T
         low, high = ends(found, "loss")
+        axes.plot(best, loss, color=style.ORANGE, label="law's least loss at each compute", zorder=2.7)
+        shown.append(loss)
         if np.isfinite(low).all() and np.isfinite(high).all():
             axes.fill_between(best, low, high, color=style.ORANGE, alpha=0.3, lw=0, label="its 95 % band", zorder=2.6)
             shown += [low, high]
         else:
             notes.append("No band: " + ("some refits have no optimal split." if len(fit.samples) else "no bootstrap."))
-        axes.plot(best, loss, color=style.ORANGE, label="law's least loss at each compute", zorder=2.7)
-        shown.append(loss)
     else:
         notes += textwrap.wrap("No frontier: " + style.plain(why, 250), 95)
     used = fit.weights > 0

@@ -147,6 +147,8 @@ def log_axis(
 
     kind: "plain" numbers (losses), "count" (1M, 10B), "flops" (powers of ten).
     """
+    from matplotlib.ticker import NullFormatter
+
     axis = axes.xaxis if which == "x" else axes.yaxis
     room = max(math.log10(high / low), 1e-3)
     ends = low / 10 ** (pad * room), high * 10 ** (pad * room)
@@ -155,6 +157,7 @@ def log_axis(
     ticks = log_ticks(*ends, most)
     axis.set_ticks(ticks, labels=tick_labels(ticks, kind))
     axis.set_ticks(_minor(*ends) if room < 8 else [], minor=True)
+    axis.set_minor_formatter(NullFormatter())
     axis.set_tick_params(which="minor", length=2)
 
 
@@ -196,7 +199,7 @@ def tick_labels(values: Sequence[float] | np.ndarray, kind: str) -> list[str]:
 
 def number(value: float) -> str:
     """Return 0.5, 2.75, 1200; powers of ten far from one."""
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else power(value)
+    return f"{value:.6g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else power(value)
 
 
 def count(value: float) -> str:

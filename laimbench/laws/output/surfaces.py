@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 GRID = 120  # of contours, each way
 LEVELS = 9  # contours at most
-GAP = 0.14  # log of compute: budgets of a table lie farther apart than this, runs of one budget closer
-SPREAD = 0.35  # log of compute within one budget at most
+WINDOW = 0.12  # log of compute: runs of one budget mostly lie closer
+GATHERED = 2.0
+SPREAD = 0.35  # log of compute of all that counts to one budget
 SIZES = 3  # runs that make a budget
 MOST_BUDGETS = 10
 Vertex = tuple[float, float | None, float | None, float | None, str | None]
@@ -40,12 +41,6 @@ def contour_picture(fit: Fit, *, target: str | None = None) -> "Figure":
     (n_low, n_high), (d_low, d_high) = _range(params), _range(tokens)
     n, d = np.meshgrid(np.geomspace(n_low, n_high, GRID), np.geomspace(d_low, d_high, GRID))
     loss = fit.predict(*columns_of(fit, n.ravel(), d.ravel())).reshape(n.shape)
-    if loss.max() > loss.min() * (1 + 1e-9):
-        levels = style.log_ticks(loss.min(), loss.max(), LEVELS)
-        lines = axes.contour(n, d, loss, levels=levels, cmap=style.sequence().reversed(), norm="log", linewidths=1.3)
-        for text in axes.clabel(lines, fmt=style.number, fontsize=8.5, inline_spacing=2):
-            text.set_color(style.TEXT)
-        axes.plot([], [], color=style.sequence()(0.4), lw=1.3, label=target_name(fit, target))
     _isoflops(axes, (n_low, n_high), (d_low, d_high))
     style.points(axes, params, tokens, color=style.SKY, label=f"runs ({len(params):,})")
     notes = _optimal_line(fit, axes, compute.min(), compute.max())
@@ -56,7 +51,16 @@ def contour_picture(fit: Fit, *, target: str | None = None) -> "Figure":
     axes.set_xlabel(style.LABELS["params"])
     axes.set_ylabel(style.LABELS["tokens"])
     axes.set_title("\n".join(["Loss over parameters and tokens", *notes]))
+    axes.plot([], [], color=style.sequence()(0.4), lw=1.3, label=target_name(fit, target))
     style.legend(figure, axes)
+    if loss.max() > loss.min() * (1 + 1e-9):
+        levels = style.log_ticks(loss.min(), loss.max(), LEVELS)
+        lines = axes.contour(
+            n, d, loss, levels=levels, cmap=style.sequence().reversed(), norm="log", linewidths=1.3, zorder=2
+        )
+        figure.get_layout_engine().execute(figure)  # labels break their lines by where the axes are by now
+        for text in axes.clabel(lines, fmt=style.number, fontsize=8.5, inline_spacing=3):
+            text.set_color(style.TEXT)
     return figure
 
 
@@ -116,17 +120,25 @@ def isoflop_picture(
 
 
 def find_budgets(compute: np.ndarray) -> list[float]:
-    """Return the budgets about which the runs' FLOPs (rows,) gather; if they gather nowhere, six over their range."""
-    ordered = np.sort(compute)
-    groups = np.split(ordered, np.flatnonzero(np.diff(np.log(ordered)) > GAP) + 1)
-    found = [float(np.exp(np.median(np.log(g)))) for g in groups if len(g) >= SIZES and np.log(g[-1] / g[0]) < SPREAD]
-    if found:
-        return found
-    return (
-        np.geomspace(ordered[0], ordered[-1], 6).tolist()
-        if ordered[-1] > ordered[0] * 1.01
-        else [float(np.median(ordered))]
-    )
+    """Return the budgets about which the runs' FLOPs (rows,) gather; if they gather nowhere, six over their range.
+
+    A budget is a window of WINDOW in log C with SIZES runs or more, and GATHERED times as many as runs spread evenly would have.
+    """
+    left = np.sort(np.log(compute))
+    room = left[-1] - left[0]
+    least = max(SIZES, GATHERED * len(left) * WINDOW / max(room, WINDOW) if room > SPREAD else 0)
+    found = []
+    while len(left):
+        counts = np.searchsorted(left, left + WINDOW, side="right") - np.arange(len(left))
+        first = int(counts.argmax())
+        if counts[first] < least:
+            break
+        centre = float(np.median(left[first : first + counts[first]]))
+        found.append(centre)
+        left = left[np.abs(left - centre) > SPREAD / 2]
+    if not found:
+        found = np.linspace(np.log(compute.min()), np.log(compute.max()), 6 if room > 0.01 else 1).tolist()
+    return np.exp(sorted(found)).tolist()
 
 
 def _thinned(budgets: np.ndarray) -> np.ndarray:
@@ -150,30 +162,28 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 def _isoflops(axes: "Axes", n_range: tuple[float, float], d_range: tuple[float, float]) -> None:
     low, high = six_nd(n_range[0], d_range[0]), six_nd(n_range[1], d_range[1])
     decades = [10.0**k for k in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
-    for i, compute in enumerate(decades[:: -(-len(decades) // 8)] if decades else ()):
-        n = np.geomspace(*n_range, 2)
-        axes.plot(
-            n,
-            compute / (6 * n),
-            color=style.QUIET,
-            lw=0.8,
-            ls=(0, (4, 3)),
-            label="C = 6 N D (FLOPs)" if i == 0 else None,
-            zorder=1.8,
-        )
-        at = max(n_range[0], compute / (6 * d_range[1]))  # where the line enters, at the left or the top
-        inward = (n_range[1] / n_range[0]) ** 0.015
-        n_text, d_text = at * inward, compute / (6 * at * inward)
-        if d_text > d_range[0] * (d_range[1] / d_range[0]) ** 0.06 and n_text < n_range[1] / inward**4:
-            axes.text(
-                n_text,
-                d_text,
+    label = "C = 6 N D (FLOPs)"
+    for compute in decades[:: max(1, -(-len(decades) // 8))]:
+        n = np.array(n_range)
+        axes.plot(n, compute / (6 * n), color=style.QUIET, lw=0.8, ls=(0, (4, 3)), label=label, zorder=1.8)
+        label = None
+        top = d_range[1] / (d_range[1] / d_range[0]) ** 0.035
+        n_at = max(
+            n_range[0] * (n_range[1] / n_range[0]) ** 0.01, compute / (6 * top)
+        )  # where the line enters, at the left or the top
+        d_at = compute / (6 * n_at)
+        if (
+            d_at > d_range[0] * (d_range[1] / d_range[0]) ** 0.04
+            and n_at < n_range[1] / (n_range[1] / n_range[0]) ** 0.06
+        ):
+            axes.annotate(
                 style.power(compute),
+                (n_at, d_at),
+                (5, 1),
+                textcoords="offset points",
                 fontsize=8,
                 color=style.QUIET,
-                va="bottom",
-                zorder=1.9,
-                clip_on=True,
+                va="center",
             )
 
 

@@ -87,6 +87,7 @@ def bootstrap_picture(fit: Fit) -> "Figure":
                     mec=style.PAPER,
                     mew=0.7,
                     label="estimate",
+                    zorder=4,
                 )
                 _scale(axes, "y", shown[row], row in logs)
             else:
@@ -189,12 +190,5 @@ def _correlation(axes: "Axes", x: np.ndarray, y: np.ndarray) -> None:
     axes.set_axis_off()
     ranks = [np.argsort(np.argsort(v, kind="stable"), kind="stable") for v in (x, y)]
     if np.ptp(x) > 0 and np.ptp(y) > 0:
-        axes.text(
-            0.5,
-            0.5,
-            f"{np.corrcoef(*ranks)[0, 1]:+.2f}",
-            ha="center",
-            va="center",
-            transform=axes.transAxes,
-            color=style.QUIET,
-        )
+        text = f"{np.corrcoef(*ranks)[0, 1]:+.2f}".replace("-", "−")
+        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=style.QUIET)
