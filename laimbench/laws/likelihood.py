@@ -34,12 +34,14 @@ def moments(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> tuple[f
     used = weights > 0
     value = problem.form.evaluate(theta[None], problem.design)[0][0]
     residual, weights, slope = (value - problem.y)[used], weights[used], problem.loss.slope
-    spread = 1.4826 * np.median(np.abs(residual)) or np.abs(residual).max()
+    rows, degrees = len(residual), max(len(residual) - int(problem.free.sum()), 1)
+    errors = residual * np.sqrt(rows / degrees)  # a fit passes nearer to its rows than the truth does, a robust one through some of them
+    spread = 1.4826 * np.median(np.abs(errors)) or np.abs(errors).max()
     if spread == 0:
         return 1.0, 0.0
-    width = 1.06 * spread * len(residual) ** -0.2  # Silverman's rule
-    bend = (weights * (slope(residual + width) - slope(residual - width))).sum() / (2 * width * weights.sum())
-    square = (weights * slope(residual) ** 2).sum() / max(len(residual) - int(problem.free.sum()), 1)
+    width = 1.06 * spread * rows**-0.2  # Silverman's rule
+    bend = (weights * (slope(errors + width) - slope(errors - width))).sum() / (2 * width * weights.sum())
+    square = (weights * slope(residual) ** 2).sum() / degrees
     return float(bend), float(square)
 
 

@@ -178,7 +178,8 @@ def _descend(problem: Problem, y, theta, damping, weights, tolerance: float):
         slope = weights * problem.loss.slope(residual)
         gradient, hessian = form.derivatives(state, slope, weights * problem.loss.curvature(residual))
         spring = np.abs(slope).sum(-1) / (np.abs(residual).mean(-1) + 1e-300)  # between a row and the law, times rows
-        return objective, gradient, hessian, form.stiffness(state) * spring
+        # A place where powers overflow is no number: the worst there is.
+        return np.where(np.isnan(objective), np.inf, objective), gradient, hessian, form.stiffness(state) * spring
 
     value, gradient, hessian, stiffness = look(theta)
     done = np.zeros(len(theta), bool)
