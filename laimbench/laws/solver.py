@@ -22,6 +22,7 @@ PASSES, LAST_PASSES = 8, 32
 ITERATIONS = 8  # of a pass
 PART_ELEMENTS = 100_000  # problems x rows at a time: long enough for a thread to let go of the interpreter, short enough for the cache
 LEAST_ELEMENTS = 8_000  # below, a part is not worth a thread
+FEWEST_PARTS = 4  # where there is enough to share
 FROM_AFAR = (300.0, 30.0, 6.0, 1.0)  # scales of the loss relative to the one asked for: of starts
 FROM_NEAR = (6.0, 1.0)  # of bootstrap samples, which start at the optimum of all rows
 THIN_ROWS = 128  # the first way of a start goes by so many rows (20 per parameter at least)
@@ -148,7 +149,7 @@ def _descend_all(
 
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(LAST_PASSES if tolerance == EXACT else PASSES):
-            parts = np.array_split(open_problems, _part_count(len(open_problems), len(problem.y), cores))
+            parts = np.array_split(open_problems, _part_count(len(open_problems), len(problem.y)))
             left = list(pool.map(run, parts)) if len(parts) > 1 else [run(parts[0])]
             open_problems = np.concatenate(left)
             if not len(open_problems):
@@ -156,13 +157,10 @@ def _descend_all(
     return theta, value
 
 
-def _part_count(problems: int, rows: int, cores: int) -> int:
-    """Return into how many parts of about equal size the problems go: as many for each core."""
+def _part_count(problems: int, rows: int) -> int:
+    """Return into how many parts of about equal size the problems go. The cores have no say in it, so that results do not depend on them."""
     elements = problems * rows
-    if elements < cores * LEAST_ELEMENTS:
-        return 1
-    wanted = max(1, -(-elements // PART_ELEMENTS))
-    return min(problems, -(-wanted // cores) * cores)
+    return max(1, min(problems, max(-(-elements // PART_ELEMENTS), min(FEWEST_PARTS, elements // LEAST_ELEMENTS))))
 
 
 def _descend(problem: Problem, y, theta, damping, weights, tolerance: float):
