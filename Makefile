@@ -9,7 +9,7 @@ TORCH := 2.13.0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest quick-studies sanitize results picture clean
+.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize results picture clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -59,6 +59,10 @@ results: $(INSTALLED)
 
 study-%: $(VENV)/.tested
 	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
+
+# The worked example of docs/laws.md.
+chinchilla: $(VENV)/.tested
+	$(BIN)/laimbench fit laimbench/laws/tables/chinchilla_epoch.csv --where kept_by_epoch=1 --pictures docs/results/chinchilla
 
 quick-studies:
 	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed
