@@ -171,7 +171,6 @@ def test_a_loss_that_gives_all_residuals_up_says_that_it_knows_nothing():
     fit = laws.fit_power_law(
         x, np.exp(2 - 0.1 * np.log(x) + residual), bootstrap=0, loss_function="cauchy", delta=0.01, fixed={"E": 0, "b": 0.1}
     )
-    assert covariance(fit)[1, 1] >= 0  # the optimum keeps one half of the rows
     between = replace(fit, theta=np.array([0, 2.0, 0.1]))
     assert kappa(between.problem, between.theta, between.weights) < 0
     assert np.isnan(covariance(between)[1, 1]) and np.isnan(delta_interval(between, lambda t: t[..., 1])).all()
