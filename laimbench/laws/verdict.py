@@ -122,6 +122,8 @@ def judge(
         found.append(
             f"{units} independent runs for {count} parameters: the law can pass through all of them, no interval can be given"
         )
+    elif units == count + 1:
+        found.append(f"{units} independent runs for {count} parameters: one to spare, no interval can be given")
     elif units < 3 * count:
         found.append(f"{units} independent runs for {count} parameters: intervals are rough")
     for group in verdict.flat:

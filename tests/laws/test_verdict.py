@@ -40,7 +40,8 @@ DEGENERATE = {
     "20 tokens per parameter": (lambda: fit(N, 20 * N), ["params and tokens vary together .correlation 1.0000", "E is not identified"],
                                 "alpha B beta"),
     "five runs": (lambda: fit(N[:5], D[:5]), ["5 independent runs for 5 parameters: .* no interval can be given"], ""),
-    "six runs": (lambda: fit(N[:6], D[:6]), ["6 independent runs for 5 parameters: intervals are rough"], "E A alpha B beta"),
+    "six runs": (lambda: fit(N[:6], D[:6]), ["6 independent runs for 5 parameters: one to spare, no interval can be given"], ""),
+    "seven runs": (lambda: fit(N[:7], D[:7]), ["7 independent runs for 5 parameters: intervals are rough"], "E A alpha B beta"),
     "all losses equal": (lambda: fit(N, D, np.full(40, 3.0)), ["all losses are equal", "E is not identified"], ""),
     "two clusters": (lambda: fit(N, D, clusters=np.arange(40) % 2), ["2 independent runs for 5 parameters"], ""),
     "an outlier of weight": (
