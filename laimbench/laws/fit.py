@@ -84,7 +84,9 @@ class Fit:
 
     def _need_samples(self) -> None:
         if not len(self.samples):
-            raise InputError("the fit has no bootstrap samples, expected bootstrap > 0 and two runs more than parameters")
+            raise InputError(
+                "the fit has no bootstrap samples, expected bootstrap > 0 and two runs more than parameters"
+            )
 
     def objective_at(self, params: dict[str, float]) -> float:
         """Return the objective at anyone's parameters, on this fit's rows and loss.

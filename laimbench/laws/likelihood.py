@@ -35,7 +35,9 @@ def moments(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> tuple[f
     value = problem.form.evaluate(theta[None], problem.design)[0][0]
     residual, weights, slope = (value - problem.y)[used], weights[used], problem.loss.slope
     rows, degrees = len(residual), max(len(residual) - int(problem.free.sum()), 1)
-    errors = residual * np.sqrt(rows / degrees)  # a fit passes nearer to its rows than the truth does, a robust one through some of them
+    errors = residual * np.sqrt(
+        rows / degrees
+    )  # a fit passes nearer to its rows than the truth does, a robust one through some of them
     spread = 1.4826 * np.median(np.abs(errors)) or np.abs(errors).max()
     if spread == 0:
         return 1.0, 0.0

@@ -297,7 +297,7 @@ def test_what_is_wrong_with_a_text_as_a_whole_is_named(text, message):
 def test_mutated_texts_give_a_form_or_an_input_error():
     rng = np.random.default_rng(0)
     seeds = [CUSTOM, "L = E + A/N^alpha + B/D^beta", "A*(N^-0.3/D^b)*C^2", "A*((((N))))/D^1e-3"]
-    alphabet = list("ENDCUAab019.+-*/^()= _eL\t\nµ∞") + ["1e9", "((", "^-", "N^a", "+ E"]
+    alphabet = [*"ENDCUAab019.+-*/^()= _eL\t\nµ∞", "1e9", "((", "^-", "N^a", "+ E"]
     read = 0
     for _ in range(2000):
         text = list(rng.choice(seeds))

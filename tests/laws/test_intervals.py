@@ -58,7 +58,11 @@ def test_bca_is_what_its_definition_says(shape, level):
 
 def test_many_quantities_are_as_one_at_a_time():
     rng = np.random.default_rng(2)
-    estimate, samples, left_out = 1.5 * rng.normal(size=(2, 3)), rng.normal(size=(99, 2, 3)), rng.normal(size=(12, 2, 3))
+    estimate, samples, left_out = (
+        1.5 * rng.normal(size=(2, 3)),
+        rng.normal(size=(99, 2, 3)),
+        rng.normal(size=(12, 2, 3)),
+    )
     lower, upper = bca_interval(estimate, samples, left_out)
     assert lower.shape == (2, 3)
     for i in np.ndindex(2, 3):
@@ -199,7 +203,9 @@ def test_parametric_samples_are_the_law_and_residuals_of_rows_with_weight(proble
 
 def test_parametric_samples_of_clusters_keep_their_correlation(problem, seen):
     labels = np.repeat(np.arange(6), 4)
-    together = np.repeat(np.random.default_rng(0).normal(0, 1, 6), 4)  # one error per cluster and hardly any of a row's own
+    together = np.repeat(
+        np.random.default_rng(0).normal(0, 1, 6), 4
+    )  # one error per cluster and hardly any of a row's own
     law = problem.form.evaluate(THETA[None], problem.design)[0][0]
     problem.y[:] = law + together + np.random.default_rng(1).normal(0, 0.01, 24)
     resample(problem, THETA, np.ones(24), labels, Resampling("parametric", 100))
@@ -253,6 +259,8 @@ def test_intervals_of_a_fit_are_those_of_its_samples_and_jackknife(problem):
     draws = fit.draws(compute[:3])
     assert draws.shape == (150, 3)
     left_out = fit.form.at(fit.left_out, compute[:3])
-    assert (lower[1], upper[1]) == pytest.approx(slow_bca(fit.predict(compute[:3])[1], draws[:, 1], left_out[:, 1], 0.8))
+    assert (lower[1], upper[1]) == pytest.approx(
+        slow_bca(fit.predict(compute[:3])[1], draws[:, 1], left_out[:, 1], 0.8)
+    )
     with pytest.raises(InputError, match="no bootstrap samples, expected bootstrap > 0"):
         laws.fit_power_law(compute, loss, bootstrap=0).band(compute)

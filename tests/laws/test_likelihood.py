@@ -93,7 +93,9 @@ def test_the_profile_of_a_line_is_a_parabola():
         np.exp(theta[0] - stats.norm.ppf(0.975) * np.sqrt(expected[0, 0])), rel=1e-5
     )
     np.testing.assert_allclose(
-        ratio(fit.problem, fit.theta, fit.weights, np.array([fit.objective, fit.objective + variance])), [0, 2], atol=1e-9
+        ratio(fit.problem, fit.theta, fit.weights, np.array([fit.objective, fit.objective + variance])),
+        [0, 2],
+        atol=1e-9,
     )
 
 
@@ -105,7 +107,9 @@ def test_a_held_parameter_stays_and_the_others_find_their_best():
         np.testing.assert_array_equal(theta[:, 2], values)
         level = (y + values[:, None] * log_x).mean(1)
         np.testing.assert_allclose(theta[:, 1], level, rtol=1e-9)
-        np.testing.assert_allclose(objective, 0.5 * ((level[:, None] - values[:, None] * log_x - y) ** 2).sum(1), rtol=1e-9)
+        np.testing.assert_allclose(
+            objective, 0.5 * ((level[:, None] - values[:, None] * log_x - y) ** 2).sum(1), rtol=1e-9
+        )
 
 
 def test_clusters_widen_what_the_likelihood_says():
@@ -130,7 +134,10 @@ def test_ends_are_open_where_the_irreducible_loss_is_not_identified():
     low, high = profile(fit, "E").interval
     assert low is None and high is not None and high < 20 * 1e9**-0.1
     wide = laws.fit_power_law(
-        np.geomspace(1e3, 1e12, 60), 1.5 + 20 * np.geomspace(1e3, 1e12, 60) ** -0.2, bootstrap=0, starts=[[1.4, 3.0, 0.2]]
+        np.geomspace(1e3, 1e12, 60),
+        1.5 + 20 * np.geomspace(1e3, 1e12, 60) ** -0.2,
+        bootstrap=0,
+        starts=[[1.4, 3.0, 0.2]],
     )
     assert profile(wide, "E").interval == pytest.approx((1.5, 1.5), rel=1e-6)  # no noise: no doubt
 
@@ -169,7 +176,12 @@ def test_a_loss_that_gives_all_residuals_up_says_that_it_knows_nothing():
     x = np.geomspace(1e6, 1e9, 20)
     residual = np.where(np.arange(20) % 2, 0.5, -0.5)
     fit = laws.fit_power_law(
-        x, np.exp(2 - 0.1 * np.log(x) + residual), bootstrap=0, loss_function="cauchy", delta=0.01, fixed={"E": 0, "b": 0.1}
+        x,
+        np.exp(2 - 0.1 * np.log(x) + residual),
+        bootstrap=0,
+        loss_function="cauchy",
+        delta=0.01,
+        fixed={"E": 0, "b": 0.1},
     )
     between = replace(fit, theta=np.array([0, 2.0, 0.1]))
     assert kappa(between.problem, between.theta, between.weights) < 0

@@ -187,7 +187,10 @@ def test_row_order_does_not_matter():
     problem = chinchilla(150)  # more rows than THIN_ROWS: other rows lead the way
     order = np.random.default_rng(1).permutation(150)
     starts = CHINCHILLA.starts(problem.log_x, problem.y)[::5]
-    (theta, value), (other, same) = solve(problem, starts, np.ones(150)), solve(problem.rows(order), starts, np.ones(150))
+    (theta, value), (other, same) = (
+        solve(problem, starts, np.ones(150)),
+        solve(problem.rows(order), starts, np.ones(150)),
+    )
     assert same.min() == pytest.approx(value.min(), rel=1e-11)
     np.testing.assert_allclose(other[same.argmin()], theta[value.argmin()], rtol=1e-7)
 
@@ -253,7 +256,9 @@ def test_a_hundred_thousand_rows_take_memory_of_their_own_size_only():
     )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 100 * 8 * rows * len(solver.os.sched_getaffinity(0))  # so many arrays of one number per row and thread
+    assert peak < 100 * 8 * rows * len(
+        solver.os.sched_getaffinity(0)
+    )  # so many arrays of one number per row and thread
     np.testing.assert_allclose(theta[value.argmin()], TRUTH, rtol=0.01)
     np.testing.assert_allclose(refits, np.tile(theta[value.argmin()], (2, 1)), rtol=0.01)
 
@@ -261,7 +266,9 @@ def test_a_hundred_thousand_rows_take_memory_of_their_own_size_only():
 @pytest.mark.parametrize("loss", [Huber(0.3), Cauchy(0.3), Squared()], ids=["huber", "cauchy", "squared"])
 def test_losses_have_the_slopes_and_curvatures_of_their_values(loss):
     r = np.array([-2.0, -0.31, -0.29, -1e-4, 0.0, 0.1, 0.29, 0.5, 40.0])
-    np.testing.assert_allclose(loss.slope(r), (loss.value(r + 1e-6) - loss.value(r - 1e-6)) / 2e-6, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(
+        loss.slope(r), (loss.value(r + 1e-6) - loss.value(r - 1e-6)) / 2e-6, rtol=1e-7, atol=1e-9
+    )
     np.testing.assert_allclose(
         loss.curvature(r), (loss.slope(r + 1e-6) - loss.slope(r - 1e-6)) / 2e-6, rtol=1e-6, atol=1e-9
     )

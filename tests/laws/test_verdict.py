@@ -115,7 +115,10 @@ def test_another_optimum_that_fits_as_well_is_named():
     objective, params = found.verdict.rivals[0]
     assert objective > found.objective and found.objective_at(params) == pytest.approx(objective, rel=1e-9)
     assert any(abs(params[name] / value - 1) > 0.1 for name, value in found.params.items() if value)
-    assert any(warning.startswith(f"another optimum fits about as well (objective {objective:.6e})") for warning in found.warnings)
+    assert any(
+        warning.startswith(f"another optimum fits about as well (objective {objective:.6e})")
+        for warning in found.warnings
+    )
 
 
 # Properties
