@@ -1,5 +1,6 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
+# make study-calibration, study-laws-speed   claims that take minutes to check, into docs/results; QUICK=1: seconds, into build/studies
 # make sanitize   the C++ tests under ASan and UBSan; make results, make picture   what README and docs show
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +9,13 @@ TORCH := 2.13.0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest sanitize results picture clean
+.PHONY: demo test lint ctest pytest quick-studies sanitize results picture clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
 	$(BIN)/laimbench demo --out report
 
-test: lint ctest pytest
+test: lint ctest pytest quick-studies
 
 # A torch that is on the machine already is used through --system-site-packages; else scripts/ensure_torch.py gets a CPU build.
 $(VENV)/.ready: scripts/ensure_torch.py
@@ -55,6 +56,12 @@ pytest: $(VENV)/.tested
 results: $(INSTALLED)
 	$(BIN)/laimbench bench --json docs/results/bench.json
 	$(BIN)/python scripts/readme_bench.py docs/results/bench.json README.md
+
+study-%: $(VENV)/.tested
+	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
+
+quick-studies:
+	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed
 
 # The first screen of the demo's report, by headless Chromium.
 picture: report/index.html

@@ -69,6 +69,17 @@ class MLP(_Op):
         return ops.mlp(*tensors)
 
 
+class GatedMLP(_Op):
+    shapes: ClassVar = {"T2048 C128 F336": (2048, 128, 336), "T1024 C256 F672": (1024, 256, 672)}
+
+    def make(self, tokens, channels, hidden):
+        sizes = ((tokens, channels), (hidden, channels), (hidden, channels), (channels, hidden))
+        return [0.1 * torch.randn(size) for size in sizes]
+
+    def call(self, *tensors):
+        return ops.gated_mlp(*tensors)
+
+
 class Linear(_Op):
     shapes: ClassVar = {"T2048 C256 O768": (2048, 256, 768), "T512 C768 O768": (512, 768, 768)}
 
@@ -87,6 +98,16 @@ class LayerNorm(_Op):
 
     def call(self, *tensors):
         return ops.layer_norm(*tensors)
+
+
+class RMSNorm(_Op):
+    shapes: ClassVar = {"T4096 C256": (4096, 256), "T2048 C768": (2048, 768)}
+
+    def make(self, tokens, channels):
+        return [torch.randn(size) for size in ((tokens, channels), (channels,))]
+
+    def call(self, *tensors):
+        return ops.rms_norm(*tensors)
 
 
 class LinearCrossEntropy(_Op):

@@ -10,7 +10,9 @@ from laimbench.models import stock
 CASES = [
     kernels.attention(4, 4, 256, 64),
     kernels.mlp(2048, 128),
+    kernels.gated_mlp(2048, 128),
     kernels.layer_norm(4096, 256, residual=True),
+    kernels.rms_norm(4096, 256, residual=True),
     kernels.linear_cross_entropy(2048, 128, 1024),
 ]
 

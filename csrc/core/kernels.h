@@ -14,8 +14,8 @@ enum class Epilogue : int {
   store,            // out = C
   accumulate,       // out += C
   bias,             // out = C + bias
-  bias_activation,  // pre = C + bias (when pre is given), out = act(C + bias)
-  gradient,         // out = C * act'(pre), activated = act(pre)
+  bias_activation,  // pre = C + bias (when pre is given), out = act(C + bias), times up when up is given
+  gradient,         // out = C * act'(pre), activated = act(pre); with up both times up, and gradient_up = C * act(pre)
 };
 
 template <class S>
@@ -28,6 +28,9 @@ struct GemmArgs {
   const S* bias = nullptr;   // (n) or null
   Matrix<S> pre = {};        // (m, n), column_stride 1
   Matrix<S> activated = {};  // (m, n), column_stride 1
+  // What a gated MLP multiplies the activation by, and its gradient: (m, n), column_stride 1
+  Matrix<const S> up = {};
+  Matrix<S> gradient_up = {};
 };
 
 // Elementwise: the activation on its own, for storage types whose GEMM is stock's.
@@ -36,9 +39,11 @@ struct ActivationArgs {
   int64_t count;
   Activation activation;
   const S* pre;
-  const S* gradient;  // null: forward
-  S* activated;       // act(pre)
-  S* out;             // backward: gradient * act'(pre)
+  const S* gradient;         // null: forward
+  S* activated;              // act(pre), times up when up is given
+  S* out;                    // backward: gradient * act'(pre), times up when up is given
+  const S* up = nullptr;     // null: the MLP has no gate
+  S* gradient_up = nullptr;  // backward, with up: gradient * act(pre)
 };
 
 template <class S>
@@ -49,8 +54,9 @@ struct ColumnSumArgs {
   bool accumulate;
 };
 
+// Layer norm; RMS norm where mean is null.
 template <class S>
-struct LayerNormArgs {
+struct NormArgs {
   int64_t rows, columns;
   const S* x;         // (rows, columns), contiguous, as all below
   const S* residual;  // or null
@@ -58,23 +64,23 @@ struct LayerNormArgs {
   const S* bias;      // or null
   double eps;
   S* out;
-  S* sum;  // x + residual, when residual is given
-  Compute<S>* mean;
-  Compute<S>* rstd;
+  S* sum;            // x + residual, when residual is given
+  Compute<S>* mean;  // (rows) or null
+  Compute<S>* rstd;  // (rows)
 };
 
 template <class S>
-struct LayerNormBackwardArgs {
+struct NormBackwardArgs {
   int64_t rows, columns;
-  const S* gradient;      // of out
-  const S* gradient_sum;  // of sum, or null
-  const S* sum;           // what was normalised
-  const S* weight;
-  const Compute<S>* mean;
+  const S* gradient;       // of out
+  const S* gradient_sum;   // of sum, or null
+  const S* sum;            // what was normalised
+  const S* weight;         // or null
+  const Compute<S>* mean;  // null: RMS norm
   const Compute<S>* rstd;
   S* gradient_x;
-  S* gradient_weight;
-  S* gradient_bias;
+  S* gradient_weight;  // or null
+  S* gradient_bias;    // or null
 };
 
 // Cross-entropy of rows of logits; the gradient replaces the logits.
@@ -125,8 +131,8 @@ struct Kernels {
   void (*gemm)(const GemmArgs<S>&, const Parallel&);  // null for bf16
   void (*activation)(const ActivationArgs<S>&, const Parallel&);
   void (*column_sum)(const ColumnSumArgs<S>&, const Parallel&);
-  void (*layer_norm)(const LayerNormArgs<S>&, const Parallel&);
-  void (*layer_norm_backward)(const LayerNormBackwardArgs<S>&, const Parallel&);
+  void (*norm)(const NormArgs<S>&, const Parallel&);
+  void (*norm_backward)(const NormBackwardArgs<S>&, const Parallel&);
   void (*cross_entropy)(const CrossEntropyArgs<S>&, const Parallel&);
   void (*attention)(const AttentionArgs<S>&, const Parallel&);
   void (*attention_backward)(const AttentionBackwardArgs<S>&, const Parallel&);

@@ -18,11 +18,21 @@ STABLE_TORCH_LIBRARY(laimbench, library) {
       "mlp_backward(Tensor gradient, Tensor x, Tensor w1, Tensor w2, Tensor pre, int activation, bool need_x,"
       " bool need_b1, bool need_b2) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   library.def(
+      "gated_mlp(Tensor x, Tensor w_gate, Tensor w_up, Tensor w_down, int activation, bool keep)"
+      " -> (Tensor, Tensor, Tensor)");
+  library.def(
+      "gated_mlp_backward(Tensor gradient, Tensor x, Tensor w_gate, Tensor w_up, Tensor w_down, Tensor gate, Tensor up,"
+      " int activation, bool need_x) -> (Tensor, Tensor, Tensor, Tensor)");
+  library.def(
       "layer_norm(Tensor x, Tensor? weight, Tensor? bias, float eps, Tensor? residual)"
       " -> (Tensor, Tensor, Tensor, Tensor)");
   library.def(
       "layer_norm_backward(Tensor gradient, Tensor? gradient_sum, Tensor sum, Tensor? weight, Tensor mean, Tensor rstd,"
       " bool need_b) -> (Tensor, Tensor, Tensor)");
+  library.def("rms_norm(Tensor x, Tensor? weight, float eps, Tensor? residual) -> (Tensor, Tensor, Tensor)");
+  library.def(
+      "rms_norm_backward(Tensor gradient, Tensor? gradient_sum, Tensor sum, Tensor? weight, Tensor rstd)"
+      " -> (Tensor, Tensor)");
   library.def(
       "linear_cross_entropy(Tensor x, Tensor w, Tensor? b, Tensor target, int ignore_index, Tensor? scale,"
       " bool with_gradients) -> (Tensor, Tensor, Tensor, Tensor)");
@@ -35,7 +45,11 @@ STABLE_TORCH_LIBRARY_IMPL(laimbench, CPU, library) {
   library.impl("linear_backward", TORCH_BOX(&laim::linear_backward));
   library.impl("mlp", TORCH_BOX(&laim::mlp));
   library.impl("mlp_backward", TORCH_BOX(&laim::mlp_backward));
+  library.impl("gated_mlp", TORCH_BOX(&laim::gated_mlp));
+  library.impl("gated_mlp_backward", TORCH_BOX(&laim::gated_mlp_backward));
   library.impl("layer_norm", TORCH_BOX(&laim::layer_norm));
   library.impl("layer_norm_backward", TORCH_BOX(&laim::layer_norm_backward));
+  library.impl("rms_norm", TORCH_BOX(&laim::rms_norm));
+  library.impl("rms_norm_backward", TORCH_BOX(&laim::rms_norm_backward));
   library.impl("linear_cross_entropy", TORCH_BOX(&laim::linear_cross_entropy));
 }

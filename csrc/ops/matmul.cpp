@@ -44,11 +44,7 @@ void run(const GemmArgs<S>& args) {
 }
 
 template <class S>
-void run_activation(const Tensor& pre, const Tensor* gradient, Activation activation, const Tensor& activated,
-                    const Tensor* out) {
-  const ActivationArgs<S> args = {pre.numel(),          activation,
-                                  data_of<S>(pre),      gradient ? data_of<S>(*gradient) : nullptr,
-                                  out_of<S>(activated), out ? out_of<S>(*out) : nullptr};
+void run(const ActivationArgs<S>& args) {
   kernels<S>().activation(args, torch_threads());
 }
 
@@ -86,22 +82,32 @@ void matmul_accumulate(const Operand& a, const Operand& b, const Tensor& total) 
   });
 }
 
+Tensor matmul_sum(const Operand& a, const Operand& b, const Operand& c, const Operand& d) {
+  const Tensor first = matmul(a, b);
+  const bool narrow = first.scalar_type() == ScalarType::BFloat16;
+  const Tensor total = narrow ? torch::stable::to(first, ScalarType::Float) : first;
+  matmul_accumulate(c, d, total);
+  return narrow ? torch::stable::to(total, ScalarType::BFloat16) : total;
+}
+
 Activated matmul_activation(const Operand& a, const Operand& b, const OptionalTensor& bias, Activation activation,
-                            bool keep_pre) {
+                            bool keep_pre, const OptionalTensor& up) {
   return with_storage_type(a.tensor, [&](auto storage) -> Activated {
     using S = decltype(storage);
-    const Tensor value = empty_of<S>({a.m(), b.n()});
+    const Shape shape = {a.m(), b.n()};
+    const Tensor value = empty_of<S>(shape);
     if constexpr (std::is_same_v<S, bf16>) {
       const Tensor pre = stock_matmul(a, b, bias);
-      run_activation<S>(pre, nullptr, activation, value, nullptr);
+      run<S>({pre.numel(), activation, data_of<S>(pre), nullptr, out_of<S>(value), nullptr, data_of<S>(up)});
       return {keep_pre ? pre : empty_of<S>({0}), value};
     } else {
-      const Tensor pre = empty_of<S>(keep_pre ? Shape{a.m(), b.n()} : Shape{0});
+      const Tensor pre = empty_of<S>(keep_pre ? shape : Shape{0});
       GemmArgs<S> args = arguments<S>(a, b, value);
       args.epilogue = Epilogue::bias_activation;
       args.activation = activation;
       args.bias = data_of<S>(bias);
       if (keep_pre) args.pre = {out_of<S>(pre), b.n(), 1};
+      if (up) args.up = {data_of<S>(up), b.n(), 1};
       run(args);
       return {pre, value};
     }
@@ -109,22 +115,26 @@ Activated matmul_activation(const Operand& a, const Operand& b, const OptionalTe
 }
 
 ActivationGradient matmul_activation_gradient(const Operand& a, const Operand& b, const Tensor& pre,
-                                              Activation activation) {
+                                              Activation activation, const OptionalTensor& up) {
   return with_storage_type(a.tensor, [&](auto storage) -> ActivationGradient {
     using S = decltype(storage);
-    const Tensor gradient = empty_of<S>({a.m(), b.n()}), activated = empty_of<S>({a.m(), b.n()});
+    const Shape shape = {a.m(), b.n()};
+    const ActivationGradient made = {empty_of<S>(shape), empty_of<S>(shape), empty_of<S>(up ? shape : Shape{0})};
+    S* gradient_up = up ? out_of<S>(made.gradient_up) : nullptr;
     if constexpr (std::is_same_v<S, bf16>) {
       const Tensor product = stock_matmul(a, b, std::nullopt);
-      run_activation<S>(pre, &product, activation, activated, &gradient);
+      run<S>({pre.numel(), activation, data_of<S>(pre), data_of<S>(product), out_of<S>(made.activated),
+              out_of<S>(made.gradient), data_of<S>(up), gradient_up});
     } else {
-      GemmArgs<S> args = arguments<S>(a, b, gradient);
+      GemmArgs<S> args = arguments<S>(a, b, made.gradient);
       args.epilogue = Epilogue::gradient;
       args.activation = activation;
       args.pre = {out_of<S>(pre), b.n(), 1};
-      args.activated = {out_of<S>(activated), b.n(), 1};
+      args.activated = {out_of<S>(made.activated), b.n(), 1};
+      if (up) args.up = {data_of<S>(up), b.n(), 1}, args.gradient_up = {gradient_up, b.n(), 1};
       run(args);
     }
-    return {gradient, activated};
+    return made;
   });
 }
 

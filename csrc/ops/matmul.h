@@ -25,19 +25,23 @@ Tensor matmul(const Operand& a, const Operand& b, const OptionalTensor& bias = s
 // total += a b; total in the compute type (float for bf16).
 void matmul_accumulate(const Operand& a, const Operand& b, const Tensor& total);
 
+// a b + c d, two products of one shape.
+Tensor matmul_sum(const Operand& a, const Operand& b, const Operand& c, const Operand& d);
+
 struct Activated {
   Tensor pre, value;  // pre is empty unless asked for
 };
-// pre = a b + bias, value = act(pre)
+// pre = a b + bias, value = act(pre), times up when up is given
 Activated matmul_activation(const Operand& a, const Operand& b, const OptionalTensor& bias, Activation activation,
-                            bool keep_pre);
+                            bool keep_pre, const OptionalTensor& up);
 
 struct ActivationGradient {
-  Tensor gradient, activated;
+  Tensor gradient, activated, gradient_up;  // gradient_up is empty without up
 };
-// gradient = (a b) * act'(pre), activated = act(pre)
+// gradient = (a b) * act'(pre), activated = act(pre); when up is given both times up, and gradient_up = (a b) *
+// act(pre)
 ActivationGradient matmul_activation_gradient(const Operand& a, const Operand& b, const Tensor& pre,
-                                              Activation activation);
+                                              Activation activation, const OptionalTensor& up);
 
 // Sum over rows of a contiguous (rows, columns) tensor, in the tensor's dtype.
 Tensor column_sum(const Operand& in);

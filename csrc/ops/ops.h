@@ -22,10 +22,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> mlp_backward(Tensor gradient,
                                                                 Tensor pre, int64_t activation, bool need_x,
                                                                 bool need_b1, bool need_b2);
 
+std::tuple<Tensor, Tensor, Tensor> gated_mlp(Tensor x, Tensor w_gate, Tensor w_up, Tensor w_down, int64_t activation,
+                                             bool keep);
+std::tuple<Tensor, Tensor, Tensor, Tensor> gated_mlp_backward(Tensor gradient, Tensor x, Tensor w_gate, Tensor w_up,
+                                                              Tensor w_down, Tensor gate, Tensor up, int64_t activation,
+                                                              bool need_x);
+
 std::tuple<Tensor, Tensor, Tensor, Tensor> layer_norm(Tensor x, OptionalTensor weight, OptionalTensor bias, double eps,
                                                       OptionalTensor residual);
 std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(Tensor gradient, OptionalTensor gradient_sum, Tensor sum,
                                                        OptionalTensor weight, Tensor mean, Tensor rstd, bool need_b);
+
+std::tuple<Tensor, Tensor, Tensor> rms_norm(Tensor x, OptionalTensor weight, double eps, OptionalTensor residual);
+std::tuple<Tensor, Tensor> rms_norm_backward(Tensor gradient, OptionalTensor gradient_sum, Tensor sum,
+                                             OptionalTensor weight, Tensor rstd);
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> linear_cross_entropy(Tensor x, Tensor w, OptionalTensor b, Tensor target,
                                                                 int64_t ignore_index, OptionalTensor scale,

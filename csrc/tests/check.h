@@ -86,6 +86,7 @@ inline const Parallel in_order = {1, [](int64_t tasks, void (*body)(void*, int64
                                   }};
 
 void test_attention(const KernelTable& table);
+void test_norms(const KernelTable& table);
 void test_rows_and_products(const KernelTable& table);
 
 }  // namespace laim::test

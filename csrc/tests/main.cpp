@@ -14,6 +14,7 @@ int main(int count, char** arguments) {
       return 77;
     }
     test::test_rows_and_products(kernel_table(isa));
+    test::test_norms(kernel_table(isa));
     test::test_attention(kernel_table(isa));
     std::printf("%s: %d failures\n", wanted, test::failures);
     return test::failures == 0 ? 0 : 1;

@@ -48,6 +48,16 @@ def mlp(tokens: int, channels: int) -> Case:
     return Case("mlp", f"T{tokens} C{channels} F{hidden}", 4e-9 * tokens * channels * hidden, make)
 
 
+def gated_mlp(tokens: int, channels: int) -> Case:
+    hidden = 8 * channels // 3 // 16 * 16  # as many weights as an MLP of 4 C, as LLaMA has it
+
+    def make(dtype):
+        shapes = ((tokens, channels), (hidden, channels), (hidden, channels), (channels, hidden))
+        return tuple((torch.randn(shape) * 0.1).to(dtype) for shape in shapes)
+
+    return Case("gated_mlp", f"T{tokens} C{channels} F{hidden}", 6e-9 * tokens * channels * hidden, make)
+
+
 def linear(tokens: int, channels: int, outputs: int) -> Case:
     def make(dtype):
         return tuple(
@@ -57,13 +67,27 @@ def linear(tokens: int, channels: int, outputs: int) -> Case:
     return Case("linear", f"T{tokens} C{channels} O{outputs}", 2e-9 * tokens * channels * outputs, make)
 
 
-def layer_norm(tokens: int, channels: int, residual: bool) -> Case:
+# Each norm: how many vectors it takes, operations per element.
+NORMS = {"layer_norm": (2, 8), "rms_norm": (1, 4)}
+
+
+def norm(op: str, tokens: int, channels: int, residual: bool) -> Case:
+    vectors, operations = NORMS[op]
+
     def make(dtype):
-        tensors = [torch.randn(shape).to(dtype) for shape in ((tokens, channels), (channels,), (channels,))]
-        return (*tensors, torch.randn(tokens, channels).to(dtype)) if residual else tuple(tensors)
+        shapes = [(tokens, channels), *[(channels,)] * vectors, *[(tokens, channels)] * residual]
+        return tuple(torch.randn(shape).to(dtype) for shape in shapes)
 
     shape = f"T{tokens} C{channels}{' +residual' if residual else ''}"
-    return Case("layer_norm", shape, 8e-9 * tokens * channels, make)
+    return Case(op, shape, operations * 1e-9 * tokens * channels, make)
+
+
+def layer_norm(tokens: int, channels: int, residual: bool) -> Case:
+    return norm("layer_norm", tokens, channels, residual)
+
+
+def rms_norm(tokens: int, channels: int, residual: bool) -> Case:
+    return norm("rms_norm", tokens, channels, residual)
 
 
 def linear_cross_entropy(tokens: int, channels: int, vocabulary: int) -> Case:
@@ -87,9 +111,13 @@ SUITES: dict[str, list[Case]] = {
         attention(1, 4, 512, 64, causal=False),
         mlp(2048, 128),
         mlp(1024, 256),
+        gated_mlp(2048, 128),
+        gated_mlp(1024, 256),
         linear(2048, 256, 768),
         layer_norm(4096, 256, residual=False),
         layer_norm(4096, 256, residual=True),
+        rms_norm(4096, 256, residual=False),
+        rms_norm(4096, 256, residual=True),
         linear_cross_entropy(2048, 128, 1024),
         linear_cross_entropy(1024, 256, 8192),
     ],
@@ -97,8 +125,9 @@ SUITES: dict[str, list[Case]] = {
         *(attention(b, 4, s, d, c) for b, s in ((8, 64), (4, 256), (2, 512), (1, 1024), (1, 2048), (1, 4096))
           for d in (32, 64, 128) for c in (True, False)),
         *(mlp(t, c) for t in (64, 512, 2048, 8192) for c in (64, 128, 256, 768)),
+        *(gated_mlp(t, c) for t in (64, 512, 2048, 8192) for c in (128, 256, 768)),
         *(linear(t, c, o) for t in (64, 512, 2048) for c, o in ((128, 384), (256, 768), (768, 2304), (1024, 1024))),
-        *(layer_norm(t, c, r) for t in (512, 4096) for c in (128, 256, 768) for r in (False, True)),
+        *(norm(op, t, c, r) for op in NORMS for t in (512, 4096) for c in (128, 256, 768) for r in (False, True)),
         *(linear_cross_entropy(t, c, v) for t, c, v in ((2048, 128, 1024), (1024, 256, 8192), (1024, 512, 50257))),
     ],
 }  # fmt: skip
@@ -107,8 +136,8 @@ OPS = tuple(dict.fromkeys(case.op for case in SUITES["full"]))
 
 def outputs(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Call the op on the case's inputs; return its outputs, a tuple also where there is one."""
-    if case.op == "layer_norm" and len(inputs) == 4:
-        out = op(*inputs[:3], residual=inputs[3], **case.options)
+    if case.op in NORMS and len(inputs) == 2 + NORMS[case.op][0]:
+        out = op(*inputs[:-1], residual=inputs[-1], **case.options)
     else:
         out = op(*inputs, **case.options)
     return out if isinstance(out, tuple) else (out,)

@@ -81,7 +81,7 @@ def check_extension(rows: list) -> bool:
 
 
 def check_cache(rows: list) -> None:
-    from laimbench.data.text import cache_folder
+    from laimbench.data.cache import cache_folder
 
     folder = cache_folder()
     try:

@@ -1,6 +1,15 @@
-"""Data sources by name: ``builtin:python``, ``builtin:digits``, ``file:PATH``, ``dir:PATH``."""
+"""Data sources by name, each behind a dataclass that gives batches by seed and step; docs/data.md has them all.
 
+Tokens: ``builtin:python``, ``file:PATH``, ``dir:PATH``, ``synthetic:KIND?...``. Images: ``builtin:digits``, ``dir:PATH``.
+Audio: ``dir:PATH``. Pairs: ``builtin:numbers``, ``builtin:dates``.
+"""
+
+from laimbench.data.audio import Clips, load_clips, log_mel
 from laimbench.data.digits import Digits, load_digits
+from laimbench.data.images import Images, load_images
+from laimbench.data.pairs import PairBatch, Pairs, load_pairs
 from laimbench.data.text import Tokens, load_tokens, unigram_entropy
+from laimbench.data.windows import TokenWindows, load_windows
 
-__all__ = ["Digits", "Tokens", "load_digits", "load_tokens", "unigram_entropy"]
+__all__ = ["Clips", "Digits", "Images", "PairBatch", "Pairs", "TokenWindows", "Tokens", "load_clips", "load_digits",
+           "load_images", "load_pairs", "load_tokens", "load_windows", "log_mel", "unigram_entropy"]  # fmt: skip

@@ -11,6 +11,9 @@ VALIDATION_SHARE = 0.2
 SPLIT_SEED = 0  # the split is part of the data: it does not move with a run's seed
 
 
+PIXELS = 8  # to a side
+
+
 @dataclass(frozen=True)
 class Digits:
     """Images (n, 64) float32 in [0, 1] and labels (n,) int64, split into train and validation by class."""

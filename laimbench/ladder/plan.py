@@ -8,13 +8,18 @@ from typing import Any
 
 from laimbench.ladder.config import Ladder
 from laimbench.train import RunConfig, Trainer
+from laimbench.train.config import ADDED_LATER
 
 MEASURED_STEPS = 5
 
 
 def run_key(config: RunConfig) -> str:
     """Return the identity of a run: the hash of everything that decides it."""
-    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()
+    defaults = RunConfig().to_dict()
+    values = {
+        name: value for name, value in config.to_dict().items() if name not in ADDED_LATER or value != defaults[name]
+    }
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

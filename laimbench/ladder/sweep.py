@@ -13,11 +13,12 @@ from laimbench.train import Evaluation, RunConfig, Trainer
 
 @dataclass
 class Outcome:
-    """What a sweep did: counts of runs, and one line per failure."""
+    """What a sweep did: counts of runs, one line per failure, and what was said about the data."""
 
     trained: int = 0
     skipped: int = 0
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Listener:
@@ -73,6 +74,10 @@ def _train_group(sweep_name, configs, store, listener, trainer, outcome) -> None
     active = []
     for config in configs:
         built = trainer(config)
+        for note in built.notes:
+            if note not in outcome.notes:
+                outcome.notes.append(note)
+                listener.note(f"data {config.data}: {note}")
         active.append(_Run(config, built, store.begin_run(run_key(config), sweep_name, config.to_dict(),
                                                           facts_of(config, built), provenance.collect())))  # fmt: skip
         listener.started(config, built)

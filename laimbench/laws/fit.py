@@ -162,7 +162,7 @@ def fit_form(
     delta: float | None = None,
     weights: Any = None,
     fixed: dict[str, float] | None = None,
-    bounds: dict[str, tuple[float, float]] | None = None,
+    bounds: dict[str, tuple[float | None, float | None]] | None = None,
     starts: Any = None,
 ) -> Fit:
     """Fit a form by the sum of losses of residuals (log loss predicted less observed), from many starts, to machine precision.
@@ -177,7 +177,7 @@ def fit_form(
         seed: of the resampling.
         loss_function: "huber", "squared" or "cauchy"; delta: its scale, by default the form's for Huber (1e-3 in log loss).
         weights: (rows,) of 0 or more, by which the rows' losses count.
-        fixed: parameters held at a value; bounds: limits (low, high) of parameters.
+        fixed: parameters held at a value; bounds: limits (low, high) of parameters, None where open.
         starts: (P, M) starting points in theta instead of the form's own.
 
     Raises:
@@ -317,10 +317,11 @@ def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, 
             raise InputError(f"bounds name {name!r}, expected some of {', '.join(form.names)}")
         if name in fixed:
             raise InputError(f"{name} is both fixed and bounded, expected one of them")
-        ends = numbers(ends, f"bounds of {name}")
+        ends = np.array(ends, dtype=object)
         if ends.shape != (2,):
             raise InputError(f"bounds of {name} have shape {ends.shape}, expected a lower and a higher number")
-        lower, upper = ends
+        opened = [open_end if end is None else end for end, open_end in zip(ends, (-np.inf, np.inf), strict=True)]
+        lower, upper = numbers(opened, f"bounds of {name}")
         if not lower < upper:
             raise InputError(f"bounds of {name} are {lower} to {upper}, expected a lower and a higher number")
         index = form.names.index(name)

@@ -16,7 +16,8 @@ from laimbench.laws.solver import FROM_NEAR, Problem, solve
 
 LEVEL = 0.95
 KINDS = ("rows", "clusters", "parametric")
-MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups
+MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups,
+LEAST_GROUPS, GROUPED_ELEMENTS = 20, 4_000_000  # and of long tables in fewer, larger ones, for the time's sake
 MOST_BIAS = 0.5  # z0, in standard errors
 MOST_KEPT = 30_000_000  # counts of a bootstrap that are drawn once and kept; of larger ones they are drawn where they are needed
 
@@ -108,9 +109,10 @@ def jackknife(
 ) -> np.ndarray:
     """Return the refits (groups, M) with one row, cluster or group of rows left out at a time."""
     groups, group = independent_units(weights, labels)
-    if groups > MOST_GROUPS:
-        group = np.random.default_rng(seed).permutation(groups)[group] % MOST_GROUPS
-        groups = MOST_GROUPS
+    most = int(np.clip(GROUPED_ELEMENTS // len(problem.y), LEAST_GROUPS, MOST_GROUPS))
+    if groups > most:
+        group = np.random.default_rng(seed).permutation(groups)[group] % most
+        groups = most
     return solve(
         problem, np.tile(theta, (groups, 1)), lambda chosen: weights * (group != chosen[:, None]), stages=FROM_NEAR
     )[0]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from laimbench.laws.columns import TRIO
 from laimbench.laws.fit import Fit
 from laimbench.laws.forms import CHINCHILLA, POWER_LAW, Form
 
-TRIO = ("params", "tokens", "flops")
 RESIDUAL = (
     5.0  # robust standard deviations: a normal row in 1.7 million, one in 90 where tails are those of Student's t3
 )

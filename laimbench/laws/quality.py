@@ -17,6 +17,7 @@ from scipy.stats import siegelslopes
 from laimbench.errors import InputError
 from laimbench.flops import FLOPS_PER_PARAM_AND_TOKEN
 from laimbench.laws import outliers
+from laimbench.laws.columns import TRIO
 from laimbench.laws.fit import Fit, fit_form
 
 if TYPE_CHECKING:
@@ -156,12 +157,9 @@ class _Case:
     def __post_init__(self):
         self.columns, rows = self.table.columns, len(self.table)
         self.codes = np.full(rows, "", dtype=object)
-        self.run, self.final = np.arange(rows), np.arange(rows)
-        if "run" in self.columns and "step" in self.columns:
+        self.run, self.final = np.arange(rows), self.table.finals()
+        if len(self.final) < rows:
             self.run = np.unique(self.columns["run"], return_inverse=True)[1]
-            order = np.lexsort((self.columns["step"], self.run))
-            last = np.append(np.diff(self.run[order]) != 0, True)
-            self.final = np.sort(order[last])
         self.loss = self.columns[self.target]
 
     def has(self, *names: str) -> bool:
@@ -223,46 +221,50 @@ def _above_own_minimum(case: _Case) -> None:
 
 
 def _above_peers(case: _Case, rows: np.ndarray) -> None:
+    if not len(rows):
+        return
     size = np.round(np.log(case.columns["params"][rows]) / 0.01).astype(int)
-    tokens, loss = case.columns["tokens"][rows], np.log(case.loss[rows])
+    tokens = np.log(case.columns["tokens"][rows])
     order = np.lexsort((tokens, size))
-    neighbours = np.diff(size[order]) == 0
-    steps = np.diff(loss[order])[neighbours]
-    spread = _spread(steps - np.median(steps)) if len(steps) else 0.0
-    limit = max(PEERS, NOISE * spread)
-    for group in np.split(order, np.flatnonzero(~neighbours) + 1):
-        below = np.searchsorted(tokens[group], tokens[group] / 2, side="right")
-        for i, end in zip(group, below, strict=True):
-            peers = group[max(end - 3, 0) : end]
-            if len(peers) and loss[i] - np.median(loss[peers]) > limit:
-                middle = np.exp(np.median(loss[peers]))
-                case.drop_run(
-                    rows[i], "diverged",
-                    f"loss {np.exp(loss[i]):.5g}, while {len(peers)} of its size with half the tokens or less have {middle:.5g} "
-                    f"in the median (limit {np.exp(limit):.3g} times)",
-                )  # fmt: skip
+    rows, tokens = rows[order], tokens[order]
+    loss, group = np.log(case.loss[rows]), np.cumsum(np.diff(size[order], prepend=size[order[0]]) != 0)
+    steps = np.diff(loss)[np.diff(group) == 0]
+    limit = max(PEERS, NOISE * _spread(steps - np.median(steps))) if len(steps) else PEERS
+    # Groups one after the other on one axis: where those of half a row's tokens end, and where its group starts.
+    axis = tokens - tokens.min() + group * (np.ptp(tokens) + 1)
+    end = np.searchsorted(axis, axis - np.log(2) + 1e-6, side="right")
+    start = np.searchsorted(group, group)
+    nearest = end[:, None] - np.arange(1, 4)
+    peers = np.where(nearest >= start[:, None], loss[np.maximum(nearest, 0)], np.nan)
+    has = np.flatnonzero(end > start)
+    middle = np.nanmedian(peers[has], axis=1)
+    for i, peer in zip(has[loss[has] - middle > limit], middle[loss[has] - middle > limit], strict=True):
+        case.drop_run(
+            rows[i], "diverged",
+            f"loss {np.exp(loss[i]):.5g}, while runs of its size with half the tokens or less have {np.exp(peer):.5g} in the "
+            f"median (limit {np.exp(limit):.3g} times)",
+        )  # fmt: skip
 
 
 def _undecayed(case: _Case, _: Any) -> str | None:
     if not (case.has("decayed") or case.has("final_lr", "lr") or case.has("step", "total_steps")):
         return "no column decayed, no final_lr and lr, no step and total_steps"
     found, rows = {}, case.alive(case.final)
+    columns = case.columns
     for row in rows:
-        if case.has("decayed") and str(case.columns["decayed"][row]).lower() in ("false", "no", "0", "0.0"):
+        if case.has("decayed") and str(columns["decayed"][row]).lower() in ("false", "no", "0", "0.0"):
             found[row] = "column decayed says no"
-        elif case.has("final_lr", "lr") and case.columns["final_lr"][row] > DECAYED_TO * case.columns["lr"][row]:
-            share = case.columns["final_lr"][row] / case.columns["lr"][row]
+        elif case.has("final_lr", "lr") and columns["final_lr"][row] > DECAYED_TO * columns["lr"][row] > 0:
+            share = columns["final_lr"][row] / columns["lr"][row]
             found[row] = f"the learning rate ends at {share:.3g} of its peak, expected {DECAYED_TO:g} at most"
-        elif (
-            case.has("step", "total_steps") and case.columns["step"][row] < FINISHED * case.columns["total_steps"][row]
-        ):
-            found[row] = f"step {case.columns['step'][row]:g} of {case.columns['total_steps'][row]:g}"
+        elif case.has("step", "total_steps") and columns["step"][row] < FINISHED * columns["total_steps"][row]:
+            found[row] = f"step {columns['step'][row]:g} of {columns['total_steps'][row]:g}"
     case.drop_exceptions(found, len(rows), "undecayed")
     return None
 
 
 def _duplicate(case: _Case, _: Any) -> str | None:
-    names = [name for name in ("params", "tokens", "flops") if case.has(name)]
+    names = [name for name in TRIO if case.has(name)]
     if not names:
         return "no column params, tokens or flops"
     rows = case.alive(np.arange(len(case.table)))
@@ -284,7 +286,7 @@ def _duplicate(case: _Case, _: Any) -> str | None:
 
 
 def _inconsistent_flops(case: _Case, _: Any) -> str | None:
-    names = outliers.TRIO
+    names = TRIO
     if not case.has(*names) or set(names) & set(case.table.derived):
         return "the table does not give all of params, tokens and flops"
     rows = case.alive(np.arange(len(case.table)))
@@ -340,7 +342,7 @@ def _off_trend(case: _Case, _: Any) -> str | None:
 
 def _outlier(case: _Case, fit: Callable[..., Fit]) -> str | None:
     rows = case.alive(case.final)
-    columns = {name: case.columns[name][rows] for name in (*outliers.TRIO, "loss") if case.has(name)}
+    columns = {name: case.columns[name][rows] for name in (*TRIO, "loss") if case.has(name)}
     chosen = outliers.choose_form(columns)
     if isinstance(chosen, str):
         return chosen

@@ -17,21 +17,17 @@ import numpy as np
 from laimbench.laws.forms.base import Form
 from laimbench.laws.losses import Loss
 
-PASSES, LAST_PASSES = (
-    8,
-    32,
-)  # at each scale of the loss, and at the one asked for, where slow problems are seen to their end ...
-ITERATIONS = 8  # ... of this many iterations; between passes what is not done is packed anew
-PART_ELEMENTS = (
-    12_000  # problems x rows at a time: a dozen arrays of 96 KB stay in cache, and malloc does not map each anew
-)
+# Passes at a wider loss, and at the one asked for, where slow problems are seen to their end; between them what is not done is packed anew.
+PASSES, LAST_PASSES = 8, 32
+ITERATIONS = 8  # of a pass
+PART_ELEMENTS = 100_000  # problems x rows at a time: long enough for a thread to let go of the interpreter, short enough for the cache
+LEAST_ELEMENTS = 8_000  # below, a part is not worth a thread
+FEWEST_PARTS = 4  # where there is enough to share
 FROM_AFAR = (300.0, 30.0, 6.0, 1.0)  # scales of the loss relative to the one asked for: of starts
 FROM_NEAR = (6.0, 1.0)  # of bootstrap samples, which start at the optimum of all rows
 THIN_ROWS = 128  # the first way of a start goes by so many rows (20 per parameter at least)
-NEAR, EXACT = (
-    1e-4,
-    1e-13,
-)  # decrease still to be had, relative to the objective, at which a wider loss and the last one are done
+# Decrease still to be had, relative to the objective, at which a wider loss and the last one are done.
+NEAR, EXACT = 1e-4, 1e-13
 LONGEST_STEP = 3.0  # in a logarithm or exponent: more is a wild guess from a flat place
 MEETING = 1e-6  # two starts whose laws differ by no more than this in log loss at all rows have met
 
@@ -142,7 +138,6 @@ def _descend_all(
     """Return theta and objective after a descent from every theta, in parts of a size that a core likes, on all cores."""
     theta, value, damping = theta.copy(), np.empty(len(theta)), np.full(len(theta), 1e-3)
     open_problems = np.arange(len(theta))
-    part = max(1, PART_ELEMENTS // len(problem.y))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def run(chosen: np.ndarray) -> np.ndarray:
@@ -154,12 +149,18 @@ def _descend_all(
 
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(LAST_PASSES if tolerance == EXACT else PASSES):
-            parts = np.array_split(open_problems, -(-len(open_problems) // part))
+            parts = np.array_split(open_problems, _part_count(len(open_problems), len(problem.y)))
             left = list(pool.map(run, parts)) if len(parts) > 1 else [run(parts[0])]
             open_problems = np.concatenate(left)
             if not len(open_problems):
                 break
     return theta, value
+
+
+def _part_count(problems: int, rows: int) -> int:
+    """Return into how many parts of about equal size the problems go. The cores have no say in it, so that results do not depend on them."""
+    elements = problems * rows
+    return max(1, min(problems, max(-(-elements // PART_ELEMENTS), min(FEWEST_PARTS, elements // LEAST_ELEMENTS))))
 
 
 def _descend(problem: Problem, y, theta, damping, weights, tolerance: float):
@@ -244,8 +245,7 @@ def _solve_positive(matrix: np.ndarray, right: np.ndarray, floor: np.ndarray) ->
     for j in range(size):
         pivots[j] = np.maximum(np.abs(lower[j, j]), floor[j])
         factors = lower[j + 1 :, j] / pivots[j]
-        for i in range(j + 1, size):
-            lower[i, j + 1 : i + 1] -= factors[i - j - 1] * lower[j + 1 : i + 1, j]
+        lower[j + 1 :, j + 1 :] -= factors[:, None] * lower[j + 1 :, j]
         solution[j + 1 :] -= factors * solution[j]
         lower[j + 1 :, j] = factors
     for j in reversed(range(size)):

@@ -11,14 +11,13 @@ import numpy as np
 from laimbench.errors import InputError
 from laimbench.flops import FLOPS_PER_PARAM_AND_TOKEN
 from laimbench.laws import conventions
-from laimbench.laws.columns import KNOWN, Matched, match_columns
+from laimbench.laws.columns import KNOWN, TRIO, Matched, match_columns
 from laimbench.laws.readers import Chunk, read_chunks
 from laimbench.laws.units import parse_flops, parse_number
 from laimbench.laws.where import equalities, listed, parse_where
 
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "-"))
 PARSERS = {"count": parse_number, "flops": parse_flops, "number": parse_number}
-TRIO = ("params", "tokens", "flops")
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,14 @@ class Table:
         return replace(
             self, rows=self.rows[rows], columns={name: column[rows] for name, column in self.columns.items()}
         )
+
+    def finals(self) -> np.ndarray:
+        """Return the indices of the rows that are results: all, or where columns run and step are there the last row of each run."""
+        if not {"run", "step"} <= self.columns.keys():
+            return np.arange(len(self))
+        run = np.unique(self.columns["run"], return_inverse=True)[1].ravel()
+        order = np.lexsort((self.columns["step"], run))
+        return np.sort(order[np.append(np.diff(run[order]) != 0, True)])
 
     def runs(
         self, convention: str | None = None, params: str | None = None, target: str = "loss"

@@ -170,19 +170,20 @@ def _collinear(form, log_x: np.ndarray) -> list[str]:
 
 
 def _open_to_zero(problem: Problem, theta, weights, index: int, intervals) -> list[str]:
-    """Say when the data do not exclude 0: of an irreducible loss, of an exponent."""
+    """Say when the data do not exclude 0, of an irreducible loss or an exponent: by its interval, without one by the objective at 0."""
     parameter = problem.form.parameters[index]
     if not problem.low[index] <= 0 <= problem.high[index]:
         return []
-    low, high = intervals.get(parameter.name, (np.inf, np.inf))
-    floor = 1e-3 * np.exp(problem.y.min()) if parameter.kind == "offset" else 0.0
-    if low > floor or (parameter.kind == "plain" and high < 0):
-        if theta[index] == 0:
-            return _open_words(parameter)
+    if parameter.name in intervals:
+        low, high = intervals[parameter.name]
+        floor = 1e-3 * np.exp(problem.y.min()) if parameter.kind == "offset" else 0.0
+        excluded = low > floor or (parameter.kind == "plain" and high < 0)
+    elif theta[index] == 0:
+        excluded = False
+    else:
         value = held(problem, theta, weights, index, np.zeros(1))[1]
-        if ratio(problem, theta, weights, value)[0] > THRESHOLD:
-            return []
-    return _open_words(parameter)
+        excluded = ratio(problem, theta, weights, value)[0] > THRESHOLD
+    return [] if excluded else _open_words(parameter)
 
 
 def _open_words(parameter) -> list[str]:

@@ -49,9 +49,18 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
 def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, activation: str = "gelu") -> Tensor:
     """Two ``F.linear`` and the activation."""
+    return F.linear(_activate(activation, F.linear(x, w1, b1)), w2, b2)
+
+
+def gated_mlp(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor, *, activation: str = "silu") -> Tensor:
+    """Three ``F.linear``, the activation and the product."""
+    return F.linear(_activate(activation, F.linear(x, w_gate)) * F.linear(x, w_up), w_down)
+
+
+def _activate(activation: str, x: Tensor) -> Tensor:
     if activation not in ACTIVATIONS:
         raise InputError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
-    return F.linear(ACTIVATIONS[activation](F.linear(x, w1, b1)), w2, b2)
+    return ACTIVATIONS[activation](x)
 
 
 def layer_norm(
@@ -60,6 +69,15 @@ def layer_norm(
     """``F.layer_norm``, after the addition of the residual."""
     total = x if residual is None else x + residual
     out = F.layer_norm(total, total.shape[-1:], weight, bias, eps)
+    return out if residual is None else (out, total)
+
+
+def rms_norm(
+    x: Tensor, weight: Tensor | None, *, eps: float = 1e-6, residual: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
+    """``F.rms_norm``, after the addition of the residual."""
+    total = x if residual is None else x + residual
+    out = F.rms_norm(total, total.shape[-1:], weight, eps)
     return out if residual is None else (out, total)
 
 

@@ -69,6 +69,11 @@ def number(name: str, value: object, *, finite: bool = True, positive: bool = Fa
     return float(value)
 
 
+def wants_gradient(*inputs: Tensor | None) -> bool:
+    """Tell whether a backward may follow, so that what it needs must be made or kept."""
+    return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs)
+
+
 @contextmanager
 def named_errors() -> Iterator[None]:
     """Turn the extension's own complaints about values (``laimbench: ...``) into ``ValueError``."""

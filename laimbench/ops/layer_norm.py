@@ -26,35 +26,44 @@ def layer_norm(
 
     Source: Ba et al. 2016 (arXiv:1607.06450), eq. 3-4.
     """
-    if torch.is_autocast_enabled("cpu"):
-        x, weight, bias, residual = _follow(x, weight, bias, residual)
-    _checks.floating("x", x)
-    _checks.same_dtype("x", x, weight=weight, bias=bias, residual=residual)
-    _checks.at_least_one_dimension("x", x, "(..., C)")
-    for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None:
-            _checks.shape(name, value, (x.shape[-1],), "(C,)")
-    if residual is not None:
-        _checks.shape("residual", residual, tuple(x.shape), "(..., C) as x has")
-    eps = _checks.number("eps", eps, positive=True)
+    x, residual, (weight, bias), eps = check_norm(x, residual, {"weight": weight, "bias": bias}, eps)
     out, total, _, _ = _ops.layer_norm(x, weight, bias, eps, residual)
     return out if residual is None else (out, total)
 
 
-def _follow(x: Tensor, weight: Tensor | None, bias: Tensor | None, residual: Tensor | None):
-    """Bring all to the wider of x's and the residual's dtype: a residual stream in float32 stays in float32."""
-    dtype = x.dtype if residual is None else torch.promote_types(x.dtype, residual.dtype)
-    return tuple(None if value is None else value.to(dtype) for value in (x, weight, bias, residual))
+def check_norm(x: Tensor, residual: Tensor | None, vectors: dict[str, Tensor | None], eps: float):
+    """Check a norm's x and residual (..., C), its vectors (C,) by name, and eps; return all, cast where autocast is active.
+
+    Autocast brings all to the wider of x's and the residual's dtype: a residual stream in float32 stays in float32.
+    """
+    _checks.floating("x", x)
+    if torch.is_autocast_enabled("cpu"):
+        for name, value in (("residual", residual), *vectors.items()):
+            if value is not None:
+                _checks.floating(name, value)
+        dtype = x.dtype if residual is None else torch.promote_types(x.dtype, residual.dtype)
+        x, residual = x.to(dtype), None if residual is None else residual.to(dtype)
+        vectors = {name: None if value is None else value.to(dtype) for name, value in vectors.items()}
+    _checks.same_dtype("x", x, residual=residual, **vectors)
+    _checks.at_least_one_dimension("x", x, "(..., C)")
+    for name, value in vectors.items():
+        if value is not None:
+            _checks.shape(name, value, (x.shape[-1],), "(C,)")
+    if residual is not None:
+        _checks.shape("residual", residual, tuple(x.shape), "(..., C) as x has")
+    return x, residual, tuple(vectors.values()), _checks.number("eps", eps, positive=True)
 
 
-def _statistics(x: Tensor) -> Tensor:
-    return x.new_empty(x.shape[:-1].numel(), dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
+def fake_norm(x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a norm's kernel returns without its values: out, x + residual, one statistic per row."""
+    statistic = x.new_empty(x.shape[:-1].numel(), dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
+    return x.new_empty(x.shape), x.new_empty(x.shape if residual is not None else 0), statistic
 
 
 @torch.library.register_fake("laimbench::layer_norm")
 def _(x, weight, bias, eps, residual):
-    total = x.new_empty(x.shape if residual is not None else 0)
-    return x.new_empty(x.shape), total, _statistics(x), _statistics(x)
+    out, total, mean = fake_norm(x, residual)
+    return out, total, mean, torch.empty_like(mean)
 
 
 @torch.library.register_fake("laimbench::layer_norm_backward")

@@ -46,14 +46,14 @@ def linear_cross_entropy(
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
         raise TypeError(f"ignore_index is {type(ignore_index).__name__}, expected an integer")
     target = target.to(torch.int64).reshape(-1)
-    wants_grad = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in (x, weight, bias))
+    keep = _checks.wants_gradient(x, weight, bias)
     with _checks.named_errors():
         if reduction == "none":
             losses = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, None, False)[0]
             return losses.view(x.shape[:-1])
         counted = (target != ignore_index).to(_loss_dtype(x))
         scale = counted / counted.sum() if reduction == "mean" else counted
-        loss = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, scale, wants_grad)[0]
+        loss = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, scale, keep)[0]
     # the mean of no token at all: with tokens that are all ignored the division above gives the NaN
     return loss + float("nan") if reduction == "mean" and target.numel() == 0 else loss
 

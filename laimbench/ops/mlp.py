@@ -30,13 +30,19 @@ def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None,
     x, w1, b1, w2, b2 = _autocast.cast(x, w1, b1, w2, b2)
     _checks.choice("activation", activation, ACTIVATIONS)
     check_linear(("x", x), ("w1", w1), ("b1", b1))
-    _checks.same_dtype("x", x, w2=w2, b2=b2)
-    _checks.dimensions("w2", w2, 2, "(O, F)")
-    _checks.shape("w2", w2, (w2.shape[0], w1.shape[0]), "(O, F) with the F of w1")
+    check_second(("x", x), ("w1", w1), ("w2", w2))
     if b2 is not None:
+        _checks.same_dtype("x", x, b2=b2)
         _checks.shape("b2", b2, (w2.shape[0],), "(O,) with the O of w2")
-    keep = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in (x, w1, b1, w2, b2))
+    keep = _checks.wants_gradient(x, w1, b1, w2, b2)
     return _ops.mlp(x, w1, b1, w2, b2, ACTIVATIONS.index(activation), keep)[0]
+
+
+def check_second(x: tuple[str, Tensor], w1: tuple[str, Tensor], w2: tuple[str, Tensor]) -> None:
+    """Check the weight w2 (O, F) that follows w1 (F, C), each given with its name."""
+    _checks.same_dtype(*x, **{w2[0]: w2[1]})
+    _checks.dimensions(*w2, 2, "(O, F)")
+    _checks.shape(*w2, (w2[1].shape[0], w1[1].shape[0]), f"(O, F) with the F of {w1[0]}")
 
 
 @torch.library.register_fake("laimbench::mlp")

@@ -72,12 +72,27 @@ def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None,
     return F.linear(_ACTIVATIONS[activation](F.linear(x, w1, b1)), w2, b2)
 
 
+def gated_mlp(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor, *, activation: str = "silu") -> Tensor:
+    """Return what ``laimbench.ops.gated_mlp`` returns."""
+    return F.linear(_ACTIVATIONS[activation](F.linear(x, w_gate)) * F.linear(x, w_up), w_down)
+
+
 def layer_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None = None, *, eps: float = 1e-5, residual: Tensor | None = None
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Return what ``laimbench.ops.layer_norm`` returns."""
     total = x if residual is None else x + residual
     out = F.layer_norm(total, x.shape[-1:], weight, bias, eps)
+    return out if residual is None else (out, total)
+
+
+def rms_norm(
+    x: Tensor, weight: Tensor | None, *, eps: float = 1e-6, residual: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Return what ``laimbench.ops.rms_norm`` returns."""
+    total = x if residual is None else x + residual
+    out = total * (total.square().mean(-1, keepdim=True) + eps).rsqrt()
+    out = out if weight is None else out * weight
     return out if residual is None else (out, total)
 
 

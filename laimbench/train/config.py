@@ -7,6 +7,7 @@ from laimbench.errors import InputError
 
 FAMILIES = ("gpt", "mlp")
 DTYPES = ("fp32", "bf16")
+ADDED_LATER = ("tokenizer", "text_field")  # at their defaults not part of a run's key: older stores go on
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class RunConfig:
 
     tokens: training tokens (samples for "mlp"), rounded to whole steps of batch_size x seqlen (batch_size for "mlp").
     dtype: "fp32", or "bf16" for autocast with fp32 master weights.
+    vocab_size: of the tokenizer that is trained; of no effect with a ``tokenizer`` (path of a tokenizer.json) and on
+        synthetic data. text_field: key or column of the text in JSON lines and Parquet.
     evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each.
     """
 
@@ -24,6 +27,8 @@ class RunConfig:
     heads: int = 0
     data: str = "builtin:python"
     vocab_size: int = 1024
+    tokenizer: str = ""
+    text_field: str = "text"
     seqlen: int = 128
     batch_size: int = 8
     tokens: int = 200_000

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laimbench.data import load_digits, load_tokens
+from laimbench.data import load_digits, load_windows
 from laimbench.data.digits import CLASSES
+from laimbench.data.labelled import epoch_positions
+from laimbench.data.synthetic import SyntheticTokens
 from laimbench.errors import InputError
 from laimbench.models import GPT, GPTConfig, SimpleModel
 from laimbench.models.flops import gpt_training_flops, simple_training_flops
@@ -21,6 +23,7 @@ class Task(Protocol):
     model: nn.Module
     flops_per_step: float
     embedding_params: int
+    notes: tuple[str, ...]  # about the data, for the user
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]: ...
     def validation(self) -> list[tuple[Tensor, Tensor]]: ...
@@ -35,41 +38,49 @@ class GPTTask:
     """Next-token prediction on windows of a token stream, drawn at random; validation windows are fixed."""
 
     def __init__(self, config: RunConfig):
-        data = load_tokens(config.data, config.vocab_size)
-        for side, stream in (("training", data.train), ("validation", data.validation)):
-            if len(stream) <= config.seqlen:
-                raise InputError(
-                    f"data {config.data!r}: {len(stream)} {side} tokens, expected more than seqlen {config.seqlen}"
-                )
-        self.config, self.data = config, data
-        shape = GPTConfig(data.vocab_size, config.seqlen, config.width, config.depth, config.head_count)
+        self.config, self.data = (
+            config,
+            load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field),
+        )
+        self.notes = self.data.notes
+        shape = GPTConfig(self.data.vocab_size, config.seqlen, config.width, config.depth, config.head_count)
         self.model = GPT(shape, config.backend)
         params = sum(p.numel() for p in self.model.parameters())
         self.embedding_params = self.model.tokens.weight.numel() + self.model.positions.weight.numel()
         self.flops_per_step = gpt_training_flops(shape, config.tokens_per_step, params, self.embedding_params)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        generator = np.random.default_rng((self.config.seed, step))
-        starts = generator.integers(0, len(self.data.train) - self.config.seqlen, self.config.batch_size)
-        return self._windows(self.data.train, starts)
+        config = self.config
+        return self._pair(self.data.train_windows(config.seed, step, config.batch_size, config.seqlen + 1))
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:
         seqlen, batch = self.config.seqlen, self.config.batch_size
-        wanted = max(1, self.config.eval_tokens // seqlen)
-        starts = np.unique(np.linspace(0, len(self.data.validation) - seqlen - 1, wanted).astype(np.int64))
-        return [self._windows(self.data.validation, starts[i : i + batch]) for i in range(0, len(starts), batch)]
+        windows = self.data.validation_windows(max(1, self.config.eval_tokens // seqlen), seqlen + 1)
+        return [self._pair(windows[i : i + batch]) for i in range(0, len(windows), batch)]
 
-    def _windows(self, stream: np.ndarray, starts: np.ndarray) -> tuple[Tensor, Tensor]:
-        rows = stream[starts[:, None] + np.arange(self.config.seqlen + 1)].astype(np.int64)
-        windows = torch.from_numpy(rows)
-        return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+    @staticmethod
+    def _pair(windows: np.ndarray) -> tuple[Tensor, Tensor]:
+        rows = torch.from_numpy(windows)
+        return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
 
     def summary(self) -> dict[str, float]:
-        return {}
+        """Of a synthetic source: between what its entropy rate and the best loss at this seqlen lie, in nats."""
+        if not isinstance(self.data, SyntheticTokens):
+            return {}
+        rate = self.data.process.entropy_rate()
+        bound = self.data.process.finite_context_bound(self.config.seqlen)
+        return {
+            "entropy_rate_lower": rate.lower,
+            "entropy_rate_upper": rate.upper,
+            "context_bound_lower": bound.lower,
+            "context_bound_upper": bound.upper,
+        }
 
 
 class DigitsTask:
     """Handwritten digits by SimpleModel; an epoch is a fresh permutation of the training images."""
+
+    notes = ()
 
     def __init__(self, config: RunConfig):
         if config.data != "builtin:digits":
@@ -83,13 +94,7 @@ class DigitsTask:
         self.flops_per_step = simple_training_flops(pixels, config.width, CLASSES, config.batch_size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        samples, batch = len(self.train[1]), self.config.batch_size
-        positions = step * batch + np.arange(batch)
-        order = {
-            int(epoch): np.random.default_rng((self.config.seed, int(epoch))).permutation(samples)
-            for epoch in np.unique(positions // samples)
-        }
-        chosen = torch.tensor([order[int(p // samples)][p % samples] for p in positions])
+        chosen = torch.from_numpy(epoch_positions(len(self.train[1]), self.config.seed, step, self.config.batch_size))
         return self.train[0][chosen], self.train[1][chosen]
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

@@ -53,7 +53,7 @@ class Trainer:
         self.model = self._task.model
         self.params = sum(p.numel() for p in self.model.parameters())
         self.params_non_embedding = self.params - self._task.embedding_params
-        self.flops_per_step = self._task.flops_per_step
+        self.flops_per_step, self.notes = self._task.flops_per_step, self._task.notes
         self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
         self.step = 0
         self._loss_of = prepare(self.model, config.backend)

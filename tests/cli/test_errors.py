@@ -134,3 +134,14 @@ def test_ctrl_c_keeps_everything_so_far(tmp_path, ladder_file):
     with Store(store, must_exist=True) as opened:
         runs = opened.runs()
         assert runs[0].status == "done" and len(opened.metrics(runs[0].id)) >= 40
+
+
+def test_wrong_data_sources(fails, tmp_path):
+    small = ["--tokens", "1000", "--width", "8", "--depth", "1"]
+    line = fails(2, "train", *small, "--data", "synthetic:markov?states=8&oder=2")
+    assert "oder" in line and "order, states" in line
+    (tmp_path / "rows.jsonl").write_text("{\n" * 900)
+    line = fails(2, "train", *small, "--data", f"file:{tmp_path / 'rows.jsonl'}")
+    assert "0 bytes of text" in line and "rows.jsonl:1: not JSON" in line
+    line = fails(2, "train", *small, "--tokenizer", tmp_path / "none.json")
+    assert "none.json: cannot be read" in line

@@ -101,3 +101,18 @@ def test_the_demo_in_its_smallest_form(capsys, tmp_path):
     assert all(answer["pairs"] > 0 and answer["failed"] == 0 for answer in document["answers"])
     again = run_json(capsys, "demo", "--smoke", "--out", tmp_path / "report")  # nothing is trained twice
     assert again["answers"] == document["answers"]
+
+
+def test_training_says_what_the_data_lacks_and_what_could_be_reached(capsys, tmp_path):
+    rows = [
+        json.dumps({"body": f"document {i} says " + " ".join(f"w{i * j % 97}" for j in range(60))}) for i in range(60)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join([*rows, "{"]))
+    small = ["--tokens", "500", "--width", "8", "--depth", "1", "--seqlen", "16", "--vocab-size", "300"]
+    for extra in ([], ["--store", str(tmp_path / "runs.sqlite")]):
+        data = f"file:{tmp_path / 'rows.jsonl'}"
+        assert main(["train", *small, "--data", data, "--text-field", "body", *extra]) == 0
+        assert "rows.jsonl:61: not JSON" in capsys.readouterr().out
+    document = run_json(capsys, "train", *small, "--data", "synthetic:markov?states=8")
+    summary = json.dumps(document)
+    assert "entropy_rate_lower" in summary and "context_bound_upper" in summary

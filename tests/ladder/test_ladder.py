@@ -36,7 +36,7 @@ class FailingTrainer:
     def __init__(self, config):
         self.config, self.segment, self.finished = config, 0, False
         self.params = self.params_non_embedding = 1
-        self.flops_per_step = 1.0
+        self.flops_per_step, self.notes = 1.0, ()
 
     def advance(self):
         self.segment += 1

@@ -61,7 +61,7 @@ def test_filters_mappings_and_bytes(tmp_path):
         kept += condition is not None and tried(condition.mask, columns) is not None
         matched += tried(match_columns, ["Model Size", "D", "C", "val", "N"], mutated(rng, "columns")) is not None
     assert kept > 100 and matched > 100
-    for i in range(500):
+    for _ in range(500):
         path = tmp_path / ("x" + rng.choice([".csv", ".parquet", ".csv.gz", ".jsonl", ".json"]))
         path.write_bytes(rng.randbytes(rng.randint(0, 200)))
         tried(laws.read_table, path)

@@ -188,3 +188,25 @@ def test_metrics_other_than_losses_are_reviewed_without_the_rules_for_losses():
 def test_rules_are_documented_in_the_order_they_judge():
     assert list(quality.RULES) == list(quality._JUDGES)
     assert outliers.ROUNDS * outliers.CANDIDATES <= 100
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(40))
+def test_odd_tables_get_a_verdict_on_every_row(seed):
+    """One size, equal losses, few or huge or tiny values, missing cells in every column that may have them."""
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(1, 40))
+
+    def some(*values, missing=True):
+        return [None if missing and rng.random() < 0.2 else float(rng.choice(values)) for _ in range(rows)]
+
+    data = {
+        "params": some(1e6, 1e9, 1e-20, missing=False), "tokens": some(1.0, 1e10, missing=False), "loss": some(2.0, 2.0, 1e-3, 1e9),
+        "flops": some(1.0, 6e15, 1e30, missing=False), "lr": some(0.0, -1, 1e-3), "final_lr": some(0.0, 1e-4), "batch_size": some(1.0, 8),
+        "step": some(0.0, 10), "total_steps": some(10.0, 20), "vocab_size": some(1.0, 5e4), "run": some(1.0, 2, missing=False),
+        "decayed": some(0.0, 1),
+    }  # fmt: skip
+    data = {name: data[name] for name in data if name == "loss" or rng.random() < 0.7}
+    found, dropped = codes(data, rules=None if rows < 15 else without_fits())
+    assert sum(found.counts.values()) == rows and set(found.details) == set(dropped)
+    json.dumps(found.to_dict(), allow_nan=False)

@@ -1,4 +1,4 @@
-"""Verdicts: nothing confident of what the data leave open; and properties that every fit has (hypothesis)."""
+"""Verdicts: nothing confident of what the data leave open."""
 
 import json
 import re
@@ -6,8 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from laimbench import laws
 from laimbench.laws.fit import Fit
@@ -119,92 +117,6 @@ def test_another_optimum_that_fits_as_well_is_named():
         warning.startswith(f"another optimum fits about as well (objective {objective:.6e})")
         for warning in found.warnings
     )
-
-
-# Properties
-
-
-@st.composite
-def tables(draw):
-    rows = draw(st.integers(12, 30))
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    params, tokens = 10 ** rng.uniform(6, 10, rows), 10 ** rng.uniform(8, 11, rows)
-    return params, tokens, loss_of(params, tokens, draw(st.sampled_from((0.001, 0.01))), draw(st.integers(0, 10**6)))
-
-
-examples = settings(max_examples=5, deadline=None, derandomize=True)
-
-
-def same(first: Fit, second: Fit, params: dict[str, float], rel=1e-4) -> None:
-    assert second.objective == pytest.approx(first.objective, rel=1e-8, abs=1e-20)
-    if first.verdict.agreeing > 0.5 and not first.verdict.flat and first.verdict.eigenvalues[0] > 1e-6:
-        for name, value in params.items():
-            assert second.params[name] == pytest.approx(value, rel=rel, abs=1e-6), name
-
-
-@examples
-@given(tables(), st.integers(-9, 9), st.integers(-12, 12))
-def test_units_of_params_and_tokens_move_the_coefficients_only(table, k, m):
-    params, tokens, loss = table
-    first = fit(params, tokens, loss, bootstrap=0)
-    second = fit(params * 10.0**k, tokens * 10.0**m, loss, bootstrap=0)
-    p = first.params
-    moved = p | {"A": p["A"] * 10 ** (k * p["alpha"]), "B": p["B"] * 10 ** (m * p["beta"])}
-    same(first, second, moved, rel=1e-3)
-
-
-@examples
-@given(tables(), st.floats(1e-6, 1e6))
-def test_the_unit_of_the_loss_scales_the_coefficients_only(table, c):
-    params, tokens, loss = table
-    first, second = fit(params, tokens, loss, bootstrap=0), fit(params, tokens, c * loss, bootstrap=0)
-    scaled = {name: value * c if name in ("E", "A", "B") else value for name, value in first.params.items()}
-    assert second.objective == pytest.approx(first.objective, rel=1e-8, abs=1e-20)
-    if first.verdict.eigenvalues[0] > 1e-6 and not first.verdict.flat and first.params["E"] > 0:
-        for name, value in scaled.items():
-            assert second.params[name] == pytest.approx(value, rel=1e-3), name
-
-
-@examples
-@given(tables(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_does_not_matter(table, random):
-    order = list(range(len(table[0])))
-    random.shuffle(order)
-    first, second = fit(*table, bootstrap=0), fit(*(column[order] for column in table), bootstrap=0)
-    same(first, second, first.params)
-    assert first.warnings == second.warnings or first.verdict.agreeing < 1
-
-
-@examples
-@given(tables(), st.data())
-def test_rows_that_are_there_twice_count_as_weights_of_two(table, data):
-    rows = len(table[0])
-    weights = np.array(data.draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows)))
-    weights[:8] += 1
-    first = fit(*table, weights=weights, bootstrap=0)
-    second = fit(*(np.repeat(column, weights) for column in table), bootstrap=0)
-    same(first, second, first.params)
-
-
-@examples
-@given(tables(), st.integers(0, 3))
-def test_a_row_without_weight_is_as_if_it_were_not_there(table, seed):
-    weights = np.ones(len(table[0]))
-    weights[[3, 7]] = 0
-    first = fit(*table, weights=weights, bootstrap=30, seed=seed)
-    second = fit(*(np.delete(column, [3, 7]) for column in table), bootstrap=30, seed=seed)
-    same(first, second, first.params)
-    if not first.verdict.rivals and not second.verdict.rivals:
-        assert first.intervals.keys() == second.intervals.keys()
-        for name, ends in first.intervals.items():
-            assert second.intervals[name] == pytest.approx(ends, rel=0.02, abs=1e-3)
-
-
-@examples
-@given(tables())
-def test_the_interval_of_every_parameter_holds_it(table):
-    found = fit(*table, bootstrap=40)
-    assert all(low <= found.params[name] <= high for name, (low, high) in found.intervals.items())
 
 
 # The effective number of runs

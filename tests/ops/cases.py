@@ -105,14 +105,29 @@ def _mlp(rng: random.Random) -> Case:
     return Case("mlp", [x, weights[0], b1, weights[1], b2], {"activation": activation})
 
 
-def _layer_norm(rng: random.Random) -> Case:
-    rows, channels = _rows(rng), max(2, _size(rng, 300))
+def _gated_mlp(rng: random.Random) -> Case:
+    channels, hidden, outputs = _size(rng, 120), _size(rng, 300), _size(rng, 120)
+    x = torch.randn(*_rows(rng), channels)
+    weights = (torch.randn(size) * 0.2 for size in ((hidden, channels), (hidden, channels), (outputs, hidden)))
+    return Case("gated_mlp", [x, *weights], {"activation": rng.choice(["relu", "gelu", "gelu_tanh", "silu"])})
+
+
+def _norm(op: str, rng: random.Random, least_channels: int, vectors: int) -> Case:
+    rows, channels = _rows(rng), max(least_channels, _size(rng, 300))
     x = torch.randn(*rows, channels) * rng.choice([0.01, 1.0, 30.0]) + rng.choice([0.0, 5.0])
-    weight, bias = (torch.randn(channels) if rng.random() < 0.8 else None for _ in range(2))
+    given = [torch.randn(channels) if rng.random() < 0.8 else None for _ in range(vectors)]
     options: dict[str, Any] = {"eps": rng.choice([1e-5, 1e-3])}
     if rng.random() < 0.5:
         options["residual"] = torch.randn(*rows, channels)
-    return Case("layer_norm", [x, weight, bias], options)
+    return Case(op, [x, *given], options)
+
+
+def _layer_norm(rng: random.Random) -> Case:
+    return _norm("layer_norm", rng, 2, 2)
+
+
+def _rms_norm(rng: random.Random) -> Case:
+    return _norm("rms_norm", rng, 1, 1)
 
 
 def _linear_cross_entropy(rng: random.Random) -> Case:

@@ -4,7 +4,15 @@ import pytest
 
 from tests.ops.cases import violations
 
-CASES = {"attention": 90, "mlp": 60, "linear": 45, "layer_norm": 45, "linear_cross_entropy": 45}
+CASES = {
+    "attention": 90,
+    "mlp": 60,
+    "gated_mlp": 60,
+    "linear": 45,
+    "layer_norm": 45,
+    "rms_norm": 45,
+    "linear_cross_entropy": 45,
+}
 
 
 @pytest.mark.parametrize(("op", "seed"), [(op, seed) for op, count in CASES.items() for seed in range(count)])

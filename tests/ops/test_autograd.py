@@ -20,6 +20,7 @@ def calls(dtype=F64):
     lengths = torch.tensor([3, 9])
     target = torch.tensor([[0, 3, -100], [6, 1, 2]])
     x, w1, b1, w2, b2 = (leaf(*s, dtype=dtype) for s in ((2, 3, 4), (6, 4), (6,), (5, 6), (5,)))
+    w_up = leaf(6, 4, dtype=dtype)
     head, head_bias = leaf(7, 4, dtype=dtype), leaf(7, dtype=dtype)
     weight, bias, residual = leaf(4, dtype=dtype), leaf(4, dtype=dtype), leaf(2, 3, 4, dtype=dtype)
     yield "attention", lambda q, k, v: ops.attention(q, k, v, causal=True), (q, k, v)
@@ -30,10 +31,17 @@ def calls(dtype=F64):
             lambda x, w1, b1, w2, b2, a=activation: ops.mlp(x, w1, b1, w2, b2, activation=a),
             (x, w1, b1, w2, b2),
         )
+        yield (
+            f"gated_mlp {activation}",
+            lambda x, w_gate, w_up, w_down, a=activation: ops.gated_mlp(x, w_gate, w_up, w_down, activation=a),
+            (x, w1, w_up, w2),
+        )
     yield "linear", ops.linear, (x, w1, b1)
     yield "linear without bias", ops.linear, (x, w1)
     yield "layer_norm", ops.layer_norm, (x, weight, bias)
     yield "layer_norm residual", lambda x, w, b, r: ops.layer_norm(x, w, b, residual=r), (x, weight, bias, residual)
+    yield "rms_norm", ops.rms_norm, (x, weight)
+    yield "rms_norm residual", lambda x, w, r: ops.rms_norm(x, w, residual=r), (x, weight, residual)
     for reduction in ("mean", "sum", "none"):
         yield (
             f"linear_cross_entropy {reduction}",
@@ -81,6 +89,7 @@ def op_samples():
     f = torch.float32
     q, k, v = (leaf(1, 2, 5, 4, dtype=f) for _ in range(3))
     x, w1, b1, w2, b2 = (leaf(*s, dtype=f) for s in ((3, 4), (6, 4), (6,), (4, 6), (4,)))
+    w_up = leaf(6, 4, dtype=f)
     op = torch.ops.laimbench
     out, lse = (t.detach() for t in op.attention(q, k, v, True, 0.5, None, -1))
     plain = [t.detach() for t in (q, k, v, x, w1, b1, w2)]
@@ -94,6 +103,12 @@ def op_samples():
     yield op.mlp_backward, (torch.randn(3, 4), plain[3], plain[4], plain[6], torch.randn(3, 6), 1, True, True, False)
     yield op.layer_norm, (x, w1[0].detach().requires_grad_(), None, 1e-5, x.detach())
     yield op.layer_norm_backward, (torch.randn(3, 4), None, plain[3], plain[4][0], torch.zeros(3), torch.ones(3), True)
+    yield op.gated_mlp, (x, w1, w_up, w2, 3, True)
+    yield op.gated_mlp, (x.detach(), *(w.detach() for w in (w1, w_up, w2)), 3, False)
+    hidden = torch.randn(3, 6), torch.randn(3, 6)
+    yield op.gated_mlp_backward, (torch.randn(3, 4), plain[3], plain[4], w_up.detach(), plain[6], *hidden, 3, True)
+    yield op.rms_norm, (x, w1[0].detach().requires_grad_(), 1e-6, x.detach())
+    yield op.rms_norm_backward, (torch.randn(3, 4), torch.randn(3, 4), plain[3], plain[4][0], torch.ones(3))
     yield op.linear_cross_entropy, (x, w1, b1, target, -100, scale, True)
     yield op.linear_cross_entropy, (x, w1, None, target, -100, None, False)
 
@@ -111,13 +126,13 @@ def test_autocast_runs_in_bf16_and_returns_float_gradients(_name, function, inpu
         out = function(*inputs)
     first = out[0] if isinstance(out, tuple) else out
     first.float().sum().backward()
-    keeps_float = _name.startswith(("layer_norm", "linear_cross_entropy"))
+    keeps_float = _name.startswith(("layer_norm", "rms_norm", "linear_cross_entropy"))
     assert first.dtype == (torch.float32 if keeps_float else torch.bfloat16)
     assert all(t.grad is None or t.grad.dtype == torch.float32 for t in inputs)
 
 
 def test_reference_twins_match_the_surface():
-    for name in ("attention", "layer_norm", "linear", "linear_cross_entropy", "mlp"):
+    for name in set(ops.__all__) - {"reference"}:
         ours, twin = getattr(ops, name), getattr(reference, name)
         assert ours.__kwdefaults__ == twin.__kwdefaults__
         assert (

@@ -12,10 +12,11 @@ import torch
 
 import laimbench
 from laimbench import ops
+from laimbench.models import stock
 from laimbench.ops import reference
 from tests.ops.cases import make
 
-OPS = ("attention", "mlp", "linear", "layer_norm", "linear_cross_entropy")
+OPS = ("attention", "mlp", "gated_mlp", "linear", "layer_norm", "rms_norm", "linear_cross_entropy")
 
 
 def outputs_and_gradients(op, seed):
@@ -131,6 +132,125 @@ def test_activations_at_the_edges():
         assert torch.allclose(ours.double().nan_to_num(), truth.nan_to_num(), rtol=1e-6, atol=1e-7), activation
 
 
+def test_gated_activations_at_the_edges():
+    x = torch.tensor([[-1e10, -100.0, -5.5, -1e-30, 0.0, 1e-40, 3.0, 100.0, 1e10]]).T.contiguous()
+    gate, up, down = torch.tensor([[1.0]]), torch.tensor([[-2.0]]), torch.tensor([[0.5]])
+    for activation in ("relu", "gelu", "gelu_tanh", "silu"):
+        results = []
+        for function, dtype in ((ops.gated_mlp, torch.float32), (reference.gated_mlp, torch.float64)):
+            leaves = [t.to(dtype).detach().requires_grad_() for t in (x, gate, up, down)]
+            out = function(*leaves, activation=activation)
+            out.sum().backward()
+            results.append([out.detach(), *(t.grad for t in leaves)])
+        for ours, truth in zip(*results, strict=True):
+            assert torch.allclose(ours.double(), truth, rtol=1e-6, atol=1e-7), activation
+
+
+@pytest.mark.parametrize(("op", "kept"), [("mlp", 1), ("gated_mlp", 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mlps_keep_what_their_plan_says(op, kept, dtype):
+    x, first, up, second = (torch.randn(s, dtype=dtype).requires_grad_() for s in ((37, 5), (11, 5), (11, 5), (7, 11)))
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        ops.mlp(x, first, None, second, None) if op == "mlp" else ops.gated_mlp(x, first, up, second)
+    assert sum(t.numel() == 37 * 11 for t in saved) == kept
+
+
+NORMS = {"layer_norm": ops.layer_norm, "rms_norm": ops.rms_norm}
+ODD_ROWS = {  # one row of each kind among ordinary ones
+    "constant": torch.full((40,), 3.3),
+    "large constant": torch.full((40,), 1e4),
+    "zero": torch.zeros(40),
+    "denormal": torch.linspace(-1e-39, 1e-39, 40),
+    "one-hot": torch.eye(40)[3] * 1e4,
+    "large": torch.linspace(-1e4, 1e4, 40),
+}
+
+
+@pytest.mark.parametrize("row", ODD_ROWS)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_of_odd_rows(norm, row, dtype):
+    torch.manual_seed(0)
+    x = torch.randn(9, 40)
+    x[5] = ODD_ROWS[row]
+    weight, gradient = torch.rand(40).to(dtype) + 0.5, torch.randn(9, 40).to(dtype)
+    sides = {"laim": (ops, dtype), "stock": (stock, dtype), "truth": (reference, torch.float64)}
+    found = {}
+    for side, (module, kind) in sides.items():
+        leaves = [t.to(dtype).to(kind).detach().requires_grad_() for t in (x, weight)]
+        out = getattr(module, norm)(*leaves)
+        out.backward(gradient.to(kind))
+        found[side] = [out.detach().double(), *(t.grad.double() for t in leaves)]
+    for i, (ours, theirs, truth) in enumerate(zip(found["laim"], found["stock"], found["truth"], strict=True)):
+        # The odd row by itself, lest large values hide it or hide behind it; a weight gradient has no rows of its own.
+        odd = torch.arange(9) == 5
+        for rows in (slice(None),) if truth.dim() == 1 else (odd, ~odd):
+            off, allowed = ((side[rows] - truth[rows]).abs().max() for side in (ours, theirs))
+            bound = (2 if i == 0 else 3) * allowed + torch.finfo(dtype).eps / 2 * truth[rows].abs().max()
+            assert off <= bound, (norm, row, i, off, bound)
+
+
+def test_a_constant_row_is_normalised_to_zeros():
+    for value in (3.3, 1e4, 1e10, -7e-5):
+        out = ops.layer_norm(torch.full((2, 1000), value), None)
+        assert (out == 0).all(), value
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("column", [0, 44])  # in a full vector; in the ragged end
+def test_nan_and_inf_stay_in_their_row(norm, dtype, bad, column):
+    torch.manual_seed(0)
+    clean = torch.randn(9, 45).to(dtype)
+    broken = clean.clone()
+    broken[5, column] = bad
+    results = []
+    for x in (clean, broken):
+        leaves = x.clone().requires_grad_(), torch.ones(45, dtype=dtype)
+        out = NORMS[norm](*leaves)
+        out.backward(torch.ones_like(out))
+        results.append((out.detach(), leaves[0].grad))
+    others = torch.arange(9) != 5
+    for before, after in zip(*results, strict=True):
+        assert after[5, column].isnan()
+        assert torch.equal(before[others], after[others])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_nan_and_inf_stay_in_their_token_of_a_gated_mlp(dtype, bad):
+    torch.manual_seed(0)
+    x, *weights = (torch.randn(s).to(dtype) for s in ((9, 5), (21, 5), (21, 5), (7, 21)))
+    for activation in ("relu", "gelu", "gelu_tanh", "silu"):
+        clean = ops.gated_mlp(x, *weights, activation=activation)
+        broken = x.clone()
+        broken[4, 2] = bad
+        leaf = broken.requires_grad_()
+        out = ops.gated_mlp(leaf, *weights, activation=activation)
+        out.backward(torch.ones_like(out))
+        others = torch.arange(9) != 4
+        assert torch.equal(out[others], clean[others]) and not out[4].isfinite().any()
+        assert leaf.grad[others].isfinite().all() and leaf.grad[4].isnan().all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_norm_gradients_have_the_same_bits_with_one_and_two_threads(norm):
+    torch.manual_seed(0)
+    x, gradient = torch.randn(2, 5001, 70)
+    weight = torch.randn(70)
+    results = []
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        leaves = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        out = NORMS[norm](*leaves)
+        out.backward(gradient)
+        results.append([out.detach(), *(t.grad for t in leaves)])
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
 WRONG = [
     (lambda: ops.attention(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 3)), ValueError, "q"),
     (lambda: ops.attention(*(torch.zeros(1, 2, 3, 4, dtype=torch.int32) for _ in range(3))), TypeError, "q"),
@@ -148,6 +268,19 @@ WRONG = [
     (lambda: ops.linear(torch.zeros(2, 3).half(), torch.zeros(4, 3).half()), TypeError, "x"),
     (lambda: ops.layer_norm(torch.zeros(2, 3), torch.zeros(4)), ValueError, "weight"),
     (lambda: ops.layer_norm(torch.zeros(2, 3), None, residual=torch.zeros(3, 3)), ValueError, "residual"),
+    (lambda: ops.rms_norm(torch.zeros(2, 3), torch.zeros(4)), ValueError, "weight"),
+    (lambda: ops.rms_norm(torch.zeros(2, 3), torch.zeros(3).double()), TypeError, "weight"),
+    (lambda: ops.rms_norm(torch.zeros(2, 3), None, residual=torch.zeros(3, 3)), ValueError, "residual"),
+    (lambda: ops.rms_norm(torch.zeros(2, 3), None, eps=-1.0), ValueError, "eps"),
+    (lambda: ops.rms_norm(torch.zeros(2, 3), None, eps=float("nan")), ValueError, "eps"),
+    (lambda: ops.rms_norm(torch.tensor(1.0), None), ValueError, "x"),
+    (lambda: ops.rms_norm([1.0], None), TypeError, "x"),
+    (lambda: ops.gated_mlp(torch.zeros(2, 3), torch.zeros(4, 2), torch.zeros(4, 2), torch.zeros(2, 4)), ValueError, "w_gate"),
+    (lambda: ops.gated_mlp(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(5, 3), torch.zeros(2, 4)), ValueError, "w_up"),
+    (lambda: ops.gated_mlp(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(2, 5)), ValueError, "w_down"),
+    (lambda: ops.gated_mlp(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3).double(), torch.zeros(2, 4)), TypeError, "w_up"),
+    (lambda: ops.gated_mlp(torch.zeros(2, 3), torch.zeros(4, 3), None, torch.zeros(2, 4)), TypeError, "w_up"),
+    (lambda: ops.gated_mlp(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(2, 4), activation="tanh"), ValueError, "activation"),
     (lambda: ops.linear_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 4])), ValueError, r"target\[1\]"),
     (lambda: ops.linear_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, -1])), ValueError, r"target\[1\]"),
     (lambda: ops.linear_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0.0, 1.0])), TypeError, "target"),

@@ -52,6 +52,21 @@ def test_training_beats_the_unigram_entropy(small):
     assert evaluations[-1].flops == pytest.approx(trainer.total_steps * trainer.flops_per_step)
 
 
+@pytest.mark.parametrize("noise", [0, 0.1])
+def test_a_model_comes_down_to_the_entropy_of_its_source_and_not_below(noise):
+    config = RunConfig(
+        width=32, depth=1, data=f"synthetic:markov?states=6&noise={noise}", seqlen=32, batch_size=16, tokens=150_000,
+        lr=5e-3, evals=1, eval_tokens=16_384, backend="torch",
+    )  # fmt: skip
+    trainer, evaluations = run(config)
+    found, summary = evaluations[-1].val_loss, trainer.summary()
+    windows = trainer._task.data.validation_windows(512, 33)
+    best = trainer._task.data.process.optimal_losses(windows).mean()  # on the very tokens that the model was judged by
+    assert best < found < best + 0.05
+    assert summary["entropy_rate_lower"] <= summary["context_bound_upper"] < np.log(6)
+    assert abs(best - summary["context_bound_upper"]) < 0.05
+
+
 def test_the_warm_up_leaves_no_trace(small):
     torch.manual_seed(small.seed)
     trainer = Trainer(small)

@@ -88,12 +88,21 @@ struct BlockMask {
 template <class T>
 LAIM_INLINE void scores(const BlockMask<T>& mask, const T* key_panels, const T* queries_DQ, int64_t channels,
                         T* tile_KQ) {
+  // One chain of additions after the other: the rounding error of a single long one would be larger.
+  const int64_t chain = channels <= 64 ? channels : ceil_div(channels, 2);
   for (int64_t g = 0; g * tile_queries<T> < mask.padded; ++g) {
     for (int64_t key = mask.group[g].begin; key < mask.group[g].end; key += Tile::rows) {
       Sums<T, Tile::rows, Tile::vectors> tile;
       tile.clear();
-      tile.template multiply<1>(channels, key_panels + key * channels, Tile::rows, queries_DQ + g * tile_queries<T>,
+      tile.template multiply<1>(chain, key_panels + key * channels, Tile::rows, queries_DQ + g * tile_queries<T>,
                                 attention_block);
+      if (chain < channels) {
+        Sums<T, Tile::rows, Tile::vectors> rest;
+        rest.clear();
+        rest.template multiply<1>(channels - chain, key_panels + key * channels + chain * Tile::rows, Tile::rows,
+                                  queries_DQ + chain * attention_block + g * tile_queries<T>, attention_block);
+        tile.add(rest);
+      }
       tile.store(tile_KQ + key * attention_block + g * tile_queries<T>, attention_block);
     }
   }

@@ -8,7 +8,8 @@
 namespace laim::LAIM_ISA {
 
 struct GemmBlocks {
-  static constexpr int64_t depth = 256;       // steps of k whose panels stay in cache
+  static constexpr int64_t depth = 256;  // steps of k whose panels stay in cache
+  static constexpr int64_t chain = 128;  // steps of k that may be added in one chain; depth is at most twice as much
   static constexpr int64_t block_rows = 144;  // rows of A packed at a time: a multiple of every Tile::rows (4, 6, 12)
   static constexpr int64_t columns = 768;     // columns of B packed at a time
 };
@@ -18,6 +19,7 @@ template <Epilogue epilogue, Activation activation, class T>
 LAIM_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int64_t n, Vec<T> v) {
   using V = Vec<T>;
   T* out = args.out.at(i, 0) + j;
+  [[maybe_unused]] const T* up = args.up.data ? args.up.at(i, 0) + j : nullptr;
   if constexpr (epilogue == Epilogue::store) {
     v.store(out, n);
   } else if constexpr (epilogue == Epilogue::accumulate) {
@@ -27,11 +29,11 @@ LAIM_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int64_t n
   } else if constexpr (epilogue == Epilogue::bias_activation) {
     if (args.bias) v = v + V::load(args.bias + j, n);
     if (args.pre.data) v.store(args.pre.at(i, 0) + j, n);
-    activate<activation, T>(v).value.store(out, n);
+    store_activated<activation, T>(v, up, out, n);
   } else {
-    const auto f = activate<activation, T>(V::load(args.pre.at(i, 0) + j, n));
-    (v * f.slope).store(out, n);
-    f.value.store(args.activated.at(i, 0) + j, n);
+    T* gradient_up = up ? args.gradient_up.at(i, 0) + j : nullptr;
+    store_activation_gradient<activation, T>(v, args.pre.at(i, 0) + j, up, out, args.activated.at(i, 0) + j,
+                                             gradient_up, n);
   }
 }
 
@@ -70,6 +72,8 @@ void gemm_block(const GemmArgs<T>& args, int64_t i_begin, int64_t i_end, int64_t
   for (int64_t step = 0; step < steps; ++step) {
     const int64_t k0 = step * GemmBlocks::depth;
     const int64_t depth = max<int64_t>(0, min(GemmBlocks::depth, args.k - k0));
+    // One chain of additions after the other: the rounding error of a single long one would be larger.
+    const int64_t chain = depth <= GemmBlocks::chain ? depth : ceil_div(depth, 2);
     const bool accumulating = epilogue == Epilogue::accumulate;
     const bool first = accumulating || step == 0, last = accumulating || step == steps - 1;
     for (int64_t j = j_begin; j < j_end; j += tile_columns) {
@@ -86,10 +90,17 @@ void gemm_block(const GemmArgs<T>& args, int64_t i_begin, int64_t i_end, int64_t
       }
       for (int64_t j = j_begin; j < j_end; j += tile_columns) {
         for (int64_t i = 0; i < block; i += Tile::rows) {
-          Sums<T, Tile::rows, Tile::vectors> tile;
+          const T* a = packed_a + i * depth;
+          const T* b = packed_b + (j - j_begin) * depth;
+          Sums<T, Tile::rows, Tile::vectors> tile, rest;
           tile.clear();
-          tile.template multiply<1>(depth, packed_a + i * depth, Tile::rows, packed_b + (j - j_begin) * depth,
-                                    tile_columns);
+          tile.template multiply<1>(chain, a, Tile::rows, b, tile_columns);
+          if (chain < depth) {
+            rest.clear();
+            rest.template multiply<1>(depth - chain, a + chain * Tile::rows, Tile::rows, b + chain * tile_columns,
+                                      tile_columns);
+            tile.add(rest);
+          }
           finish_tile<epilogue, activation>(args, ib + i, j, first, last, tile);
         }
       }

@@ -5,8 +5,10 @@
 // in order: each uses those before it
 #include "cpu/kernels/math.inl"
 #include "cpu/kernels/tile.inl"
+#include "cpu/kernels/activation.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/rows.inl"
+#include "cpu/kernels/norm.inl"
 #include "cpu/kernels/attention.inl"
 #include "cpu/kernels/attention_backward.inl"
 
@@ -14,8 +16,8 @@ namespace laim::LAIM_ISA {
 
 template <class S>
 constexpr Kernels<S> kernels() {
-  Kernels<S> table = {nullptr,           &activation<S>, &column_sum<S>,        &layer_norm<S>, &layer_norm_backward<S>,
-                      &cross_entropy<S>, &attention<S>,  &attention_backward<S>};
+  Kernels<S> table = {nullptr,           &activation<S>,    &column_sum<S>, &norm<S>,
+                      &norm_backward<S>, &cross_entropy<S>, &attention<S>,  &attention_backward<S>};
   if constexpr (sizeof(S) > 2) table.gemm = &gemm<S>;
   return table;
 }

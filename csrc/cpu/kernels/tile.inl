@@ -37,6 +37,13 @@ struct Sums {
       for (int j = 0; j < vectors; ++j) sum[i][j] = V::zero();
   }
 
+  LAIM_INLINE void add(const Sums& other) {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < vectors; ++j) sum[i][j] = sum[i][j] + other.sum[i][j];
+  }
+
   // sum += A B over k in [0, steps); A's element (i, k) at a[i * a_row + k * a_step], B's row k at b + k * b_step.
   // a_row is a compile-time constant, so that all rows share one address register.
   template <int a_row>

@@ -5,7 +5,7 @@ a few matrix products: the derivative of log L by the log of a term is the term'
 """
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import NamedTuple
 
 import numpy as np
@@ -43,8 +43,8 @@ class _Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class _Design:
-    """basis (1 + V, R); products (R, columns) of basis columns for each pair of terms; blocks (terms, M, M): means over rows of u u', u the
-    gradient of the log of a term.
+    """basis (1 + V, R); products (R, columns) of basis columns for each pair of terms; blocks (terms, M, M): the mean over rows of u u',
+    u the gradient of the log of a term.
     """
 
     basis: np.ndarray
@@ -63,16 +63,30 @@ class SumOfPowers(Form):
             + [_Slot(f.parameter, f.variable + 1, f.sign) for f in t.factors if f.parameter is not None]
             for t in self.terms
         ]
-        self._at = {}  # (j, k) -> {pair of basis columns whose product its second derivatives need: column of the products}
+        # Of each pair of terms: the pairs of basis columns whose products its second derivatives need, and the matrix that takes their
+        # moments to the Hessian (M * M, columns); of each term the matrix to the gradient (M, columns).
+        self._columns, self._to_hessian, self._to_gradient = {}, {}, []
         for j, k in combinations_with_replacement(range(len(self.terms)), 2):
-            wanted = {_ordered(a.column, b.column) for a in self._slots[j] for b in self._slots[k]}
-            self._at[j, k] = {pair: i for i, pair in enumerate(sorted(wanted))}
+            columns = sorted({_ordered(a.column, b.column) for a in self._slots[j] for b in self._slots[k]})
+            to_hessian = np.zeros((self.size, self.size, len(columns)))
+            for a, b in product(self._slots[j], self._slots[k]):
+                at = columns.index(_ordered(a.column, b.column))
+                to_hessian[a.parameter, b.parameter, at] += a.multiplier * b.multiplier
+                if j != k:
+                    to_hessian[b.parameter, a.parameter, at] += a.multiplier * b.multiplier
+            self._columns[j, k] = columns
+            self._to_hessian[j, k] = to_hessian.reshape(self.size**2, -1)
+            if j == k:
+                to_gradient = np.zeros((self.size, len(columns)))
+                for slot in self._slots[k]:
+                    to_gradient[slot.parameter, columns.index((0, slot.column))] += slot.multiplier
+                self._to_gradient.append(to_gradient)
 
     def design(self, log_x: np.ndarray) -> _Design:
         basis = np.concatenate([np.ones((1, log_x.shape[1])), log_x])
         products = {
             pair: np.ascontiguousarray(np.stack([basis[a] * basis[b] for a, b in columns], axis=-1))
-            for pair, columns in self._at.items()
+            for pair, columns in self._columns.items()
         }
         return _Design(basis, products, self._blocks(basis))
 
@@ -105,28 +119,18 @@ class SumOfPowers(Form):
         log L and u that of the log of a power.
         """
         pulls, design = state
-        gradient, hessian = np.zeros((self.size, len(slope))), np.zeros((self.size, self.size, len(slope)))
+        problems = len(slope)
+        gradient, hessian = np.zeros((self.size, problems)), np.zeros((self.size**2, problems))
         bent = curvature - slope
         for k, pull in enumerate(pulls):
-            moments = (slope * pull) @ design.products[k, k]
-            for slot in self._slots[k]:
-                gradient[slot.parameter] += slot.multiplier * moments[:, self._at[k, k][0, slot.column]]
+            moments = ((slope * pull) @ design.products[k, k]).T
+            gradient += self._to_gradient[k] @ moments
             if self.terms[k].factors:
-                self._add(hessian, k, k, moments)
+                hessian += self._to_hessian[k, k] @ moments
             bent_pull = bent * pull
             for other in range(k, len(pulls)):
-                self._add(hessian, k, other, (bent_pull * pulls[other]) @ design.products[k, other])
-        return gradient, hessian
-
-    def _add(self, hessian: np.ndarray, j: int, k: int, moments: np.ndarray) -> None:
-        """Add the moments (P, columns) of a pair of terms."""
-        at = self._at[j, k]
-        for a in self._slots[j]:
-            for b in self._slots[k]:
-                value = a.multiplier * b.multiplier * moments[:, at[_ordered(a.column, b.column)]]
-                hessian[a.parameter, b.parameter] += value
-                if j != k:
-                    hessian[b.parameter, a.parameter] += value
+                hessian += self._to_hessian[k, other] @ ((bent_pull * pulls[other]) @ design.products[k, other]).T
+        return gradient, hessian.reshape(self.size, self.size, problems)
 
     def jacobian(self, state) -> np.ndarray:
         pulls, design = state
@@ -148,7 +152,7 @@ class SumOfPowers(Form):
                 for t, pull in zip(self.terms, pulls, strict=True)
             ]
         )
-        return np.tensordot(design.blocks, weights, axes=(0, 0))
+        return (design.blocks.reshape(len(self.terms), -1).T @ weights).reshape(self.size, self.size, -1)
 
     def _blocks(self, basis: np.ndarray) -> np.ndarray:
         blocks = []

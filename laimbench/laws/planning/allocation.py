@@ -114,7 +114,7 @@ def allocate(law: Law, compute: float, *, flops: Flops = six_nd, level: float = 
         method = "closed form"
     else:
         params, tokens, loss = np.transpose([optimum(law, c, flops) for c in computes])
-        params_s, tokens_s, loss_s = _optimum_draws(law, computes, flops)
+        params_s, tokens_s, loss_s = optimum_draws(law, computes, flops)
         method = "search"
 
     def estimate(function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Estimate:
@@ -201,7 +201,7 @@ def best_loss_draws(law: Law, computes: np.ndarray, flops: Flops = six_nd) -> np
     if is_closed_form(law, flops):
         with np.errstate(all="ignore"):
             return closed_form(law.sample_params, computes)[2]
-    return _optimum_draws(law, computes, flops)[2]
+    return optimum_draws(law, computes, flops)[2]
 
 
 def closed_form(params: dict[str, Any], computes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -298,7 +298,7 @@ def _sizes(law: Law, compute: float, flops: Flops) -> np.ndarray:
     return sizes[tokens_for(sizes, compute, flops) > 0]
 
 
-def _optimum_draws(law: Law, computes: np.ndarray, flops: Flops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def optimum_draws(law: Law, computes: np.ndarray, flops: Flops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return N*, D*, L* under each draw, (samples, computes).
 
     A grid over all sizes, a second one over those where any draw has its optimum, and there the parabola through the least

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from laimbench import laws
 from laimbench.errors import InputError
-from laimbench.laws.planning.allocation import allocate, best_loss, closed_form, compute_for_loss, deviations, six_nd, tokens_for
+from laimbench.laws.planning.allocation import (
+    allocate,
+    best_loss,
+    closed_form,
+    compute_for_loss,
+    deviations,
+    six_nd,
+    tokens_for,
+)
 from laimbench.laws.planning.inference import lifetime_flops
 from laimbench.laws.planning.law import KnownLaw, parse_law
 from tests.laws.planning.planner import EPOCH, HOFFMANN, epoch, six_nd_by_another_name, with_draws

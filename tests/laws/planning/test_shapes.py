@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from laimbench.errors import InputError
 from laimbench.laws.planning.allocation import allocate, six_nd
-from laimbench.laws.planning.buildable import ASPECTS, GPT2, Architecture, candidates, shapes_near, suggested_batch_tokens
+from laimbench.laws.planning.buildable import (
+    ASPECTS,
+    GPT2,
+    Architecture,
+    candidates,
+    shapes_near,
+    suggested_batch_tokens,
+)
 from laimbench.laws.planning.memory import block_activations, training_memory
 from laimbench.laws.planning.shapes import CONVENTIONS, Shape, flops_by_convention, hidden_width, padded_vocabulary
 from tests.laws.planning.planner import epoch, with_draws

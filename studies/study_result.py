@@ -1,0 +1,21 @@
+"""Each study is a script that runs from nothing; this writes its result where docs quote it: docs/results/NAME.json with its provenance, and NAME.png."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from laimbench import provenance
+from laimbench.files import write_atomically
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+QUICK_RESULTS = Path("build") / "studies"  # a quick run proves that the study runs, its figures prove nothing
+
+
+def save(name: str, result: dict[str, Any], picture: Callable[[dict, Path], None] | None, quick: bool) -> None:
+    folder = QUICK_RESULTS if quick else RESULTS
+    document = {"study": name, "quick": quick, "machine": provenance.collect(), **result}
+    write_atomically(folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    if picture is not None:
+        picture(result, folder / f"{name}.png")
+    print(f"wrote {folder / f'{name}.json'}")
