@@ -1,5 +1,7 @@
 """Show a sweep while it runs: bars with ETA and live loss in a terminal, one line per run elsewhere."""
 
+import signal
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -9,6 +11,29 @@ from laimbench.train import Evaluation, RunConfig, Trainer
 
 def label(config: RunConfig) -> str:
     return f"{config.size} {config.tokens / 1e3:.0f}k {config.dtype} seed {config.seed} {config.backend}"
+
+
+class Interrupt:
+    """Ctrl-C that cannot get lost: Python drops a KeyboardInterrupt that comes up in a weak reference's callback, of which torch has many.
+    The first is noted, and raised after the step at work; a second one raises where it comes.
+    """
+
+    def __enter__(self) -> "Interrupt":
+        self._noted = False
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        if self._noted:
+            raise KeyboardInterrupt
+        self._noted = True
+
+    def check(self) -> None:
+        if self._noted:
+            raise KeyboardInterrupt
 
 
 class SweepProgress(Listener):
@@ -23,13 +48,16 @@ class SweepProgress(Listener):
         )  # fmt: skip
         self.whole = self.bars.add_task("ladder", total=total_flops, loss="")
         self.runs: dict[RunConfig, tuple[int, float, Evaluation | None]] = {}
+        self.interrupt = Interrupt()
 
     def __enter__(self) -> "SweepProgress":
+        self.interrupt.__enter__()
         self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
+        self.interrupt.__exit__()
 
     def skipped(self, config: RunConfig) -> None:
         self.console.print(f"{label(config)}: done before")
@@ -37,6 +65,8 @@ class SweepProgress(Listener):
     def started(self, config: RunConfig, trainer: Trainer) -> None:
         total = trainer.total_steps * trainer.flops_per_step
         self.runs[config] = self.bars.add_task(label(config), total=total, loss=""), 0.0, None
+        trainer.on_step = self.interrupt.check
+        self.interrupt.check()
 
     def evaluated(self, config: RunConfig, trainer: Trainer, evaluation: Evaluation) -> None:
         task, before, _ = self.runs[config]

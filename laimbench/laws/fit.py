@@ -84,7 +84,9 @@ class Fit:
 
     def _need_samples(self) -> None:
         if not len(self.samples):
-            raise InputError("the fit has no bootstrap samples, expected bootstrap > 0 and more runs than parameters")
+            raise InputError(
+                "the fit has no bootstrap samples, expected bootstrap > 0 and two runs more than parameters"
+            )
 
     def objective_at(self, params: dict[str, float]) -> float:
         """Return the objective at anyone's parameters, on this fit's rows and loss.
@@ -204,7 +206,7 @@ def fit_form(
     )
     samples = left_out = np.empty((0, form.size))
     units = independent_units(weights, labels)[0]
-    if bootstrap and units > free.sum():
+    if bootstrap and units > free.sum() + 1:  # with one to spare intervals covered 65 to 75 %, with two 92 to 98 %
         pool = _compatible(problem, theta, weights, points) if verdict.flat or verdict.rivals else None
         samples = resample(problem, theta, weights, labels, plan, pool)
         left_out = jackknife(problem, theta, weights, labels, seed)
@@ -315,13 +317,11 @@ def _limits(form: Form, fixed: dict[str, float], bounds: dict[str, tuple[float, 
             raise InputError(f"bounds name {name!r}, expected some of {', '.join(form.names)}")
         if name in fixed:
             raise InputError(f"{name} is both fixed and bounded, expected one of them")
-        ends = numbers(
-            [np.inf * side if end is None else end for end, side in zip(ends, (-1, 1), strict=True)],
-            f"bounds of {name}",
-        )
+        ends = np.array(ends, dtype=object)
         if ends.shape != (2,):
             raise InputError(f"bounds of {name} have shape {ends.shape}, expected a lower and a higher number")
-        lower, upper = ends
+        opened = [open_end if end is None else end for end, open_end in zip(ends, (-np.inf, np.inf), strict=True)]
+        lower, upper = numbers(opened, f"bounds of {name}")
         if not lower < upper:
             raise InputError(f"bounds of {name} are {lower} to {upper}, expected a lower and a higher number")
         index = form.names.index(name)

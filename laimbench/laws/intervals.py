@@ -18,6 +18,7 @@ LEVEL = 0.95
 KINDS = ("rows", "clusters", "parametric")
 MOST_GROUPS = 200  # of the jackknife: more rows are left out in groups,
 LEAST_GROUPS, GROUPED_ELEMENTS = 20, 4_000_000  # and of long tables in fewer, larger ones, for the time's sake
+MOST_BIAS = 0.5  # z0, in standard errors
 MOST_KEPT = 30_000_000  # counts of a bootstrap that are drawn once and kept; of larger ones they are drawn where they are needed
 
 
@@ -120,7 +121,7 @@ def jackknife(
 def bca_interval(estimate: Any, samples: Any, left_out: Any, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper end, (...,) each, of a quantity's estimate (...,), bootstrap (B, ...) and jackknife values (J, ...).
 
-    The interval holds the estimate. Infinite values (an optimum that is not there) are ends like others.
+    The interval holds the estimate, and percentiles too where the bias is beyond what BCa is an expansion in. Infinite values (an optimum that is not there) are ends like others.
 
     Raises:
         InputError: a level outside of 0 to 1.
@@ -139,13 +140,17 @@ def bca_interval(estimate: Any, samples: Any, left_out: Any, level: float = LEVE
     sound = np.isfinite(largest) & (largest > 0)  # without a jackknife there is no skewness to correct
     pull = np.divide(pull, largest, out=np.zeros_like(pull), where=sound)
     acceleration = (pull**3).sum(0) / (6 * np.where(sound, (pull**2).sum(0), 1.0) ** 1.5)
-    ends = []
+    ends, plain = [], []
     for z in ndtri([(1 - level) / 2, (1 + level) / 2]):
         moved = bias + z
         # Beyond a pole of the correction (never met by sound data) the outermost sample is the honest end.
         share = ndtr(bias + moved / np.maximum(1 - acceleration * moved, 1e-3))
         ends.append(_quantile(samples, share))
-    return np.minimum(ends[0], estimate), np.maximum(ends[1], estimate)
+        plain.append(_quantile(samples, np.full(np.shape(share), ndtr(z))))
+    doubtful = np.abs(bias) > MOST_BIAS
+    lower = np.where(doubtful, np.minimum(ends[0], plain[0]), ends[0])
+    upper = np.where(doubtful, np.maximum(ends[1], plain[1]), ends[1])
+    return np.minimum(lower, estimate), np.maximum(upper, estimate)
 
 
 def _quantile(samples: np.ndarray, share: np.ndarray) -> np.ndarray:

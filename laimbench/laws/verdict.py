@@ -122,6 +122,8 @@ def judge(
         found.append(
             f"{units} independent runs for {count} parameters: the law can pass through all of them, no interval can be given"
         )
+    elif units == count + 1:
+        found.append(f"{units} independent runs for {count} parameters: one to spare, no interval can be given")
     elif units < 3 * count:
         found.append(f"{units} independent runs for {count} parameters: intervals are rough")
     for group in verdict.flat:
@@ -129,10 +131,14 @@ def judge(
             f"{' and '.join(group)} {'are' if len(group) > 1 else 'is'} not identified: no row feels {'them' if len(group) > 1 else 'it'}"
         )
     for index, parameter in enumerate(form.parameters):
-        if free[index] and parameter.kind in ("offset", "plain"):
+        if not free[index]:
+            continue
+        if parameter.kind in ("offset", "plain"):
             found += _open_to_zero(problem, theta, weights, index, intervals)
-        elif free[index] and (theta[index] <= problem.low[index] or theta[index] >= problem.high[index]):
-            found.append(f"{parameter.name} ran to its limit {form.natural(theta)[index]:.3g}: it is not identified")
+        if theta[index] != 0 and (theta[index] <= problem.low[index] or theta[index] >= problem.high[index]):
+            box = [ends[index] for ends in form.box()]
+            words = "ran to its limit {:.3g}: it is not identified" if theta[index] in box else "is at its bound {:.3g}"
+            found.append(f"{parameter.name} {words.format(form.natural(theta)[index])}")
     if verdict.rivals:
         objective, params = verdict.rivals[0]
         text = ", ".join(f"{name} {value:.4g}" for name, value in params.items())

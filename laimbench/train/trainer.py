@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,6 +57,7 @@ class Trainer:
         self.flops_per_step, self.notes = self._task.flops_per_step, self._task.notes
         self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
         self.step = 0
+        self.on_step: Callable[[], None] = lambda: None  # called after every step; what it raises ends the run
         self._loss_of = prepare(self.model, config.backend)
         self._optimizer = self._make_optimizer()
         self._validation = self._task.validation()
@@ -80,6 +82,7 @@ class Trainer:
         losses, first, started = [], self.step, self.train_seconds
         while self.step < segment:
             losses.append(self.train_step())
+            self.on_step()
         seconds = self.train_seconds - started
         return self._evaluation(sum(losses) / len(losses), (self.step - first) * self.tokens_per_step / seconds)
 
