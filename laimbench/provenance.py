@@ -23,6 +23,16 @@ def cpu_model() -> str:
 
 
 @cache
+def has_native_bf16() -> bool:
+    """Say whether the processor multiplies bf16 itself; others do it in software, tens of times as slow."""
+    try:
+        flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+    except (OSError, StopIteration):
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
+
+
+@cache
 def source_commit() -> str:
     """Return the commit of the source tree this package is imported from, with "+changes" where it was edited since; '' outside
     a checkout.

@@ -19,6 +19,7 @@ def demo(
     from laimbench.cli.report import make_report
     from laimbench.cli.sweep import raise_failures, run_ladder
     from laimbench.ladder.builtin import demo_ladders
+    from laimbench.provenance import has_native_bf16
     from laimbench.store import Store
 
     console = console_for(json)
@@ -26,10 +27,16 @@ def demo(
     with Store(store) as opened:
         if not smoke and not opened.documents("bench"):
             console.rule("kernels and training steps, laim against stock")
-            document = bench("quick", with_compile=False, budget_s=0.2, report=lambda row: console.print(line(row)))
+            dtypes = ("fp32", "bf16") if has_native_bf16() else ("fp32",)
+            if "bf16" not in dtypes:
+                console.print(
+                    "bf16 is left out here: this processor does it in software, slowly; `laimbench bench` times it"
+                )
+            report = lambda row: console.print(line(row))  # noqa: E731
+            document = bench("quick", dtypes=dtypes, with_compile=False, budget_s=0.2, report=report)
             opened.save_document("bench", document)
     failures = []
-    for ladder in demo_ladders(smoke):
+    for ladder in demo_ladders(smoke, has_native_bf16()):
         console.rule(f"{ladder.name}: {len(ladder.runs)} runs")
         outcome = run_ladder(console, ladder, store)
         failures.append(outcome)
