@@ -134,9 +134,7 @@ def picture(result: dict, path: Path) -> None:
     axes.axvline(0.95, color="black", lw=0.8)
     axes.set_yticks(places, [row["scenario"] for row in result["rows"]])
     axes.set_xlim(min(0.85, *(min(r["coverage"]["bca"].values()) for r in result["rows"])) - 0.01, 1.0)
-    axes.set_xlabel(
-        "share of 95 % intervals that contain the truth (a point per quantity: E, alpha, beta, a, a prediction)"
-    )
+    axes.set_xlabel("share of 95 % intervals that contain the truth, a point per quantity")
     axes.legend(loc="lower left", fontsize=8)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
