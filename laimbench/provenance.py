@@ -32,6 +32,11 @@ def has_native_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
 
 
+def memory_bytes() -> int:
+    """Return the machine's main memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @cache
 def source_commit() -> str:
     """Return the commit of the source tree this package is imported from, with "+changes" where it was edited since; '' outside
@@ -59,7 +64,7 @@ def collect() -> dict[str, Any]:
     return {
         "machine": cpu_model(),
         "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gib": round(memory_bytes() / 2**30, 1),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -7,41 +7,98 @@ import typer
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
 
+MODEL, DATA, TRAINING, RESULT = "The model", "What it learns from", "How it is trained", "What is kept"
+
 
 def train(
-    family: Annotated[str, typer.Option(help="gpt or mlp.")] = "gpt",
-    width: Annotated[int, typer.Option(help="Channels of a gpt, hidden units of an mlp.")] = 128,
-    depth: Annotated[int, typer.Option(help="Blocks of a gpt.")] = 2,
+    family: Annotated[
+        str, typer.Option(help="gpt, bert, transformer, vit, audio or mlp.", rich_help_panel=MODEL)
+    ] = "gpt",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="The one dial: N is N blocks of 64 N channels (mlp: N hidden units); or a name such as gpt2, "
+            "llama3-8b, bert-base, vit-b16.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels; hidden units of an mlp.", rich_help_panel=MODEL)] = None,
+    depth: Annotated[int | None, typer.Option(help="Blocks; linear layers of an mlp.", rich_help_panel=MODEL)] = None,
+    heads: Annotated[int | None, typer.Option(help="By default of size 32 to 64.", rich_help_panel=MODEL)] = None,
+    kv_heads: Annotated[
+        int | None, typer.Option(help="Fewer than heads: grouped queries (gpt).", rich_help_panel=MODEL)
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="layer or rms.", rich_help_panel=MODEL)] = None,
+    mlp: Annotated[str | None, typer.Option(help="gelu, gelu_tanh, relu or swiglu.", rich_help_panel=MODEL)] = None,
+    positions: Annotated[str | None, typer.Option(help="learned or rotary (gpt).", rich_help_panel=MODEL)] = None,
+    tied: Annotated[
+        bool | None, typer.Option(help="One matrix for tokens in and out (gpt).", rich_help_panel=MODEL)
+    ] = None,
+    patch: Annotated[int | None, typer.Option(help="Side of a patch (vit).", rich_help_panel=MODEL)] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="A checkpoint to go on from, to fine-tune it.", metavar="FOLDER", rich_help_panel=MODEL),
+    ] = None,
     data: Annotated[
-        str, typer.Option(help="builtin:python, builtin:digits (mlp), file:PATH, dir:PATH, synthetic:KIND?...")
-    ] = "",
-    backend: Annotated[str, typer.Option(help="laim, torch, compile or laim+compile.")] = "laim",
-    dtype: Annotated[str, typer.Option(help="fp32, or bf16 (autocast).")] = "fp32",
-    tokens: Annotated[int, typer.Option(help="Training tokens; samples for an mlp.")] = 200_000,
-    seqlen: Annotated[int, typer.Option(help="Tokens per sequence.")] = 128,
-    batch_size: Annotated[int, typer.Option(help="Sequences or samples per step.")] = 8,
-    vocab_size: Annotated[int, typer.Option(help="Of the tokenizer trained on the data.")] = 1024,
-    tokenizer: Annotated[str, typer.Option(help="A tokenizer.json to use instead.", metavar="PATH")] = "",
-    text_field: Annotated[str, typer.Option(help="Key or column of the text in JSON lines and Parquet.")] = "text",
-    lr: Annotated[float, typer.Option(help="Peak learning rate; 0: by rule from the width.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of weights and data order.")] = 0,
-    store: Annotated[Path | None, typer.Option(help="Also record the run in this store.")] = None,
+        str | None,
+        typer.Option(
+            help="builtin:NAME, file:PATH, dir:PATH or synthetic:KIND?...; docs/data.md has all.", rich_help_panel=DATA
+        ),
+    ] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option(help="Of the tokenizer trained on the data.", rich_help_panel=DATA)
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A tokenizer.json to use instead.", metavar="PATH", rich_help_panel=DATA)
+    ] = None,
+    text_field: Annotated[
+        str | None, typer.Option(help="Key or column of the text in JSON lines and Parquet.", rich_help_panel=DATA)
+    ] = None,
+    seqlen: Annotated[int | None, typer.Option(help="Tokens per sequence.", rich_help_panel=DATA)] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of images from folders.", rich_help_panel=DATA)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of clips from folders.", rich_help_panel=DATA)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Training tokens; samples where the data is not text.", rich_help_panel=TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Sequences or samples per step.", rich_help_panel=TRAINING)
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="laim, torch, compile or laim+compile.", rich_help_panel=TRAINING)
+    ] = "laim",
+    dtype: Annotated[str, typer.Option(help="fp32, or bf16 (autocast).", rich_help_panel=TRAINING)] = "fp32",
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate; by rule from the width.", rich_help_panel=TRAINING)
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="cosine, wsd or noam.", rich_help_panel=TRAINING)] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Of a transformer.", rich_help_panel=TRAINING)] = None,
+    evals: Annotated[int | None, typer.Option(help="Evaluations.", rich_help_panel=TRAINING)] = None,
+    eval_tokens: Annotated[int | None, typer.Option(help="Tokens of each.", rich_help_panel=TRAINING)] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and data order.", rich_help_panel=TRAINING)] = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="Also record the run in this store.", rich_help_panel=RESULT)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Keep the trained model in this folder.", metavar="FOLDER", rich_help_panel=RESULT),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Train one model and print its evaluations."""
+    given = {
+        name: value for name, value in locals().items() if name not in ("store", "out", "json") and value is not None
+    }
     from laimbench.cli.progress import label
     from laimbench.ladder import Ladder, sweep
     from laimbench.ladder.sweep import Listener
     from laimbench.store import Store
-    from laimbench.train import RunConfig, Trainer
+    from laimbench.train import RunConfig, Trainer, save_checkpoint
+    from laimbench.train.rules import FAMILIES
 
-    config = RunConfig(
-        family=family, width=width, depth=depth, backend=backend, dtype=dtype, tokens=tokens, seqlen=seqlen,
-        batch_size=batch_size, vocab_size=vocab_size, tokenizer=tokenizer, text_field=text_field, lr=lr, seed=seed,
-        data=data or ("builtin:digits" if family == "mlp" else "builtin:python"),
-    )  # fmt: skip
+    config = RunConfig.from_dict(given)
     console = console_for(json)
-    evaluations, summary = [], {}
+    unit = "tokens" if FAMILIES[config.family].counts_tokens else "samples"
+    evaluations, summary, kept = [], {}, {}
 
     class Lines(Listener):
         def skipped(self, config):
@@ -50,30 +107,40 @@ def train(
         def note(self, message):
             console.print(f"note: {message}")
 
+        def started(self, config, trainer):
+            console.print(
+                f"{label(config)}: {trainer.params:,} parameters, {trainer.flops_per_step:.3g} FLOPs per step"
+            )
+
         def evaluated(self, config, trainer, evaluation):
             evaluations.append(evaluation.to_dict())
             console.print(
-                f"step {evaluation.step:5}/{trainer.total_steps}  {evaluation.tokens:>10,} tokens  "
-                f"train {evaluation.train_loss:.4f}  val {evaluation.val_loss:.4f}  {evaluation.tokens_per_s:,.0f} tokens/s"
+                f"step {evaluation.step:5}/{trainer.total_steps}  {evaluation.tokens:>10,} {unit}  "
+                f"train {evaluation.train_loss:.4f}  val {evaluation.val_loss:.4f}  {evaluation.tokens_per_s:,.0f} {unit}/s"
             )
+            if trainer.finished and out is not None:
+                kept["sha256"] = save_checkpoint(out, trainer, evaluations[-1])
 
+    lines = Lines()
     if store is not None:
         from laimbench.cli.sweep import raise_failures
 
         with Store(store) as opened:
-            raise_failures(sweep(Ladder("train", ((config,),)), opened, listener=Lines()))
+            raise_failures(sweep(Ladder("train", ((config,),)), opened, listener=lines))
             summary = opened.runs()[-1].summary
     else:
-        trainer, lines = Trainer(config), Lines()
+        trainer = Trainer(config)
         for note in trainer.notes:
             lines.note(f"data {config.data}: {note}")
-        console.print(f"{label(config)}: {trainer.params:,} parameters, {trainer.flops_per_step:.3g} FLOPs per step")
+        lines.started(config, trainer)
         while not trainer.finished:
             lines.evaluated(config, trainer, trainer.advance())
         summary = trainer.summary()
     for name, value in summary.items():
         console.print(f"{name} {value:.4f}")
-    emit_json({"config": config.to_dict(), "evaluations": finite(evaluations), "summary": summary}, json)
+    if kept:
+        console.print(f"model: {out}")
+    emit_json({"config": config.to_dict(), "evaluations": finite(evaluations), "summary": summary, **kept}, json)
 
 
 def finite(rows: list[dict]) -> list[dict]:

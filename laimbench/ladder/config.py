@@ -9,7 +9,7 @@ from laimbench.errors import InputError
 from laimbench.train import RunConfig
 
 TOP_KEYS = ("name", "family", "data", "backends", "seeds", "dtype", "tokens", "sizes", "train")
-SIZE_KEYS = ("width", "depth", "heads", "tokens", "batch_size", "lr")
+SIZE_KEYS = ("size", "width", "depth", "heads", "kv_heads", "hidden", "tokens", "batch_size", "lr")
 TRAIN_KEYS = tuple(
     f.name for f in fields(RunConfig) if f.name not in ("family", "backend", "seed", "width", "depth", "tokens")
 )
@@ -59,7 +59,9 @@ def make_ladder(values: dict[str, Any]) -> Ladder:
     seeds = _list(values, "seeds", int, [0])
     sizes = values.get("sizes")
     if not isinstance(sizes, list) or not sizes or not all(isinstance(size, dict) for size in sizes):
-        raise InputError("sizes is missing, expected one or more [[sizes]] tables with width, depth and tokens")
+        raise InputError(
+            "sizes is missing, expected one or more [[sizes]] tables with size (or width and depth) and tokens"
+        )
     train = values.get("train", {})
     _refuse_unknown(train, TRAIN_KEYS, "train.")
     common = {key: values[key] for key in ("family", "data", "dtype") if key in values} | train

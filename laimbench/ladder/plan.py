@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from laimbench import provenance
 from laimbench.ladder.config import Ladder
-from laimbench.train import RunConfig, Trainer
+from laimbench.train import Described, RunConfig, Trainer, describe
 from laimbench.train.config import ADDED_LATER
 
 MEASURED_STEPS = 5
+TRAINING_BYTES = 16  # per parameter: weight, gradient and Adam's two moments, 4 bytes each
+USABLE_MEMORY = 0.7  # the rest is for activations and everything else
 
 
 def run_key(config: RunConfig) -> str:
@@ -40,23 +43,25 @@ class RunPlan:
 def plan_ladder(ladder: Ladder, *, measure: bool, trainer: type[Trainer] = Trainer) -> Iterable[RunPlan]:
     """Yield the plan of every run.
 
-    Each model is built once per size and backend; with ``measure`` a few training steps of it are timed here, and the
-    run's seconds follow from them (training only: evaluations and compilation come on top).
+    Each model is described once per size and backend, without memory for its weights; with ``measure`` a few training steps
+    of it are timed here where it fits into this machine, and the run's seconds follow from them (training only:
+    evaluations and compilation come on top).
     """
-    known: dict[tuple, tuple[Trainer, float | None]] = {}
+    known: dict[tuple, tuple[Described, float | None]] = {}
     for config in ladder.runs:
-        shape = (config.size, config.backend, config.batch_size, config.dtype)
+        shape = tuple(value for name, value in config.to_dict().items() if name not in ("tokens", "seed"))
         if shape not in known:
-            built = trainer(config)
-            known[shape] = built, _seconds_per_step(built) if measure else None
-        built, step_s = known[shape]
+            facts = describe(config)
+            fits = facts.params * TRAINING_BYTES < provenance.memory_bytes() * USABLE_MEMORY
+            known[shape] = facts, _seconds_per_step(trainer(config)) if measure and fits else None
+        facts, step_s = known[shape]
         steps = config.total_steps
         yield RunPlan(
             config=config,
-            params=built.params,
-            params_non_embedding=built.params_non_embedding,
+            params=facts.params,
+            params_non_embedding=facts.params_non_embedding,
             tokens=steps * config.tokens_per_step,
-            flops=steps * built.flops_per_step,
+            flops=steps * facts.flops_per_step,
             seconds=None if step_s is None else step_s * steps,
         )
 

@@ -1,6 +1,6 @@
-"""GPT: a pre-norm causal Transformer with learned positions, one definition for all backends.
+"""GPT: a pre-norm causal Transformer, from GPT-2's choices to Llama's, one definition for all backends.
 
-Shapes: B batch, S sequence, C channels, H heads, D head size, V vocabulary. Source: Radford et al. 2019 (GPT-2).
+Shapes: B batch, S sequence, C channels, V vocabulary. Sources: Radford et al. 2019 (GPT-2), Touvron et al. 2023 (Llama).
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from laimbench.errors import InputError
 from laimbench.models.backends import get_ops
+from laimbench.models.blocks import BlockConfig, Context, Stack, initialise, rotation
+from laimbench.models.cache import Cache
+
+POSITIONS = ("learned", "rotary")
 
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Shape of a GPT; the MLP is four times as wide as the model."""
+    """Shape of a GPT; what is not told here is as in ``BlockConfig``."""
 
     vocab_size: int
     seqlen: int
@@ -22,42 +26,28 @@ class GPTConfig:
     depth: int
     heads: int
     tied: bool = True  # the output layer shares the token embedding
+    kv_heads: int = 0
+    hidden: int = 0
+    norm: str = "layer"
+    mlp: str = "gelu"
+    positions: str = "learned"
+    rope_base: float = 10_000.0
+    eps: float = 1e-5
 
     def __post_init__(self):
         for name in ("vocab_size", "seqlen", "width", "depth", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if self.width % self.heads:
-            raise InputError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.positions not in POSITIONS:
+            raise InputError(f"positions is {self.positions!r}, expected one of {', '.join(POSITIONS)}")
+        self.block  # noqa: B018 - raises what is wrong with it
 
-
-class Block(nn.Module):
-    """Attention and MLP; the residual additions are part of the norms that follow them."""
-
-    def __init__(self, config: GPTConfig, ops):
-        super().__init__()
-        self.ops, self.heads, width = ops, config.heads, config.width
-        self.norm1 = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.up = nn.Linear(width, 4 * width)
-        self.down = nn.Linear(4 * width, width)
-
-    def forward(self, x_BSC: Tensor, branch_BSC: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Take the residual stream and what is still to be added to it; return the same two."""
-        ops = self.ops
-        if branch_BSC is None:
-            h = ops.layer_norm(x_BSC, self.norm1.weight, self.norm1.bias)
-        else:
-            h, x_BSC = ops.layer_norm(branch_BSC, self.norm1.weight, self.norm1.bias, residual=x_BSC)
-        batch, seqlen, width = h.shape
-        qkv = ops.linear(h, self.qkv.weight, self.qkv.bias).view(batch, seqlen, 3, self.heads, width // self.heads)
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
-        mixed = ops.attention(q, k, v, causal=True).transpose(1, 2).reshape(batch, seqlen, width)
-        attended = ops.linear(mixed, self.project.weight, self.project.bias)
-        h, x_BSC = ops.layer_norm(attended, self.norm2.weight, self.norm2.bias, residual=x_BSC)
-        return x_BSC, ops.mlp(h, self.up.weight, self.up.bias, self.down.weight, self.down.bias)
+    @property
+    def block(self) -> BlockConfig:
+        return BlockConfig(
+            self.width, self.heads, self.kv_heads, self.hidden, self.norm, self.mlp, causal=True,
+            rotary=self.positions == "rotary", eps=self.eps,
+        )  # fmt: skip
 
 
 class GPT(nn.Module):
@@ -67,29 +57,34 @@ class GPT(nn.Module):
         super().__init__()
         self.config, self.ops = config, get_ops(backend)
         self.tokens = nn.Embedding(config.vocab_size, config.width)
-        self.positions = nn.Embedding(config.seqlen, config.width)
-        self.blocks = nn.ModuleList(Block(config, self.ops) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.width)
+        self.positions = nn.Embedding(config.seqlen, config.width) if config.positions == "learned" else None
+        self.stack = Stack(config.block, config.depth, self.ops)
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
-        self.apply(self._initialise)
-        for block in self.blocks:
-            # Each of the 2 depth branches adds to the residual stream: keep its variance as depth grows.
-            for layer in (block.project, block.down):
-                nn.init.normal_(layer.weight, std=0.02 / (2 * config.depth) ** 0.5)
+        initialise(self)
         if config.tied:
             self.head.weight = self.tokens.weight
 
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+    def embedding_parameters(self) -> int:
+        return self.tokens.weight.numel() + (0 if self.positions is None else self.positions.weight.numel())
+
+    def hidden(self, tokens_BS: Tensor, cache: Cache | None = None) -> Tensor:
+        """Return (B, S, C) before the output layer. With a cache the tokens continue what is in it."""
+        length = tokens_BS.shape[1]
+        positions = torch.arange(length, device=tokens_BS.device) if cache is None else cache.positions(length)
+        x, context = self.tokens(tokens_BS), Context()
+        if self.positions is not None:
+            x = x + self.positions(positions.clamp(max=self.config.seqlen - 1))  # beyond it only padding of prompts
+        else:
+            context.rotation = rotation(positions, self.config.width // self.config.heads, self.config.rope_base)
+        return self.stack(x, context, None if cache is None else cache.layers)
+
+    def logits(self, tokens_BS: Tensor) -> Tensor:
+        """Return (B, S, V)."""
+        return self.ops.linear(self.hidden(tokens_BS), self.head.weight)
+
+    def losses(self, tokens_BS: Tensor, targets_BS: Tensor) -> Tensor:
+        """Return (B, S): the loss of each token."""
+        return self.ops.linear_cross_entropy(self.hidden(tokens_BS), self.head.weight, targets_BS, reduction="none")
 
     def forward(self, tokens_BS: Tensor, targets_BS: Tensor) -> Tensor:
-        positions = torch.arange(tokens_BS.shape[1], device=tokens_BS.device)
-        x, branch = self.tokens(tokens_BS) + self.positions(positions), None
-        for block in self.blocks:
-            x, branch = block(x, branch)
-        h, _ = self.ops.layer_norm(branch, self.norm.weight, self.norm.bias, residual=x)
-        return self.ops.linear_cross_entropy(h, self.head.weight, targets_BS)
+        return self.ops.linear_cross_entropy(self.hidden(tokens_BS), self.head.weight, targets_BS)

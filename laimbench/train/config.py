@@ -4,21 +4,37 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from laimbench.errors import InputError
+from laimbench.train.rules import FAMILIES, default_heads, default_lr, of_size
+from laimbench.train.schedule import SCHEDULES
 
-FAMILIES = ("gpt", "mlp")
 DTYPES = ("fp32", "bf16")
-ADDED_LATER = ("tokenizer", "text_field")  # at their defaults not part of a run's key: older stores go on
+# At their defaults not part of a run's key: older stores go on.
+ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
+               "schedule", "image_size", "patch", "seconds", "start")  # fmt: skip
+SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
+    "kv_heads": ("gpt",),
+    "hidden": ("gpt", "bert", "transformer", "vit", "audio"),
+    "norm": ("gpt", "vit", "audio"),
+    "mlp": ("gpt", "bert", "transformer", "vit", "audio"),
+    "positions": ("gpt",),
+    "patch": ("vit",),
+}
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run. 0 for ``heads`` and ``lr`` means: by the rule of ``head_count`` and ``learning_rate``.
+    """One training run. 0 for ``heads`` and ``lr`` means: by the rules of ``laimbench.train.rules``.
 
-    tokens: training tokens (samples for "mlp"), rounded to whole steps of batch_size x seqlen (batch_size for "mlp").
+    depth: blocks (on each side of "transformer"); linear layers of "mlp". kv_heads, hidden, norm, mlp, positions: of the
+        blocks, 0 or "" for the family's own; see ``laimbench.models``. tied: whether a "gpt" shares its embedding.
+    tokens: training tokens of "gpt" and "bert" (in steps of batch_size x seqlen); of the others samples (pairs, images, clips).
     dtype: "fp32", or "bf16" for autocast with fp32 master weights.
     vocab_size: of the tokenizer that is trained; of no effect with a ``tokenizer`` (path of a tokenizer.json) and on
         synthetic data. text_field: key or column of the text in JSON lines and Parquet.
-    evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each.
+    image_size, patch: of images from folders, and of a "vit" (0: a quarter of the image). seconds: of clips from folders.
+    label_smoothing: of "transformer". schedule: "" for the family's own. start: a checkpoint to go on from (fine-tuning).
+    evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each
+        (the others are evaluated on all that is held out, up to 2,000 items).
     """
 
     family: str = "gpt"
@@ -41,6 +57,18 @@ class RunConfig:
     grad_clip: float = 1.0
     evals: int = 8
     eval_tokens: int = 16_384
+    kv_heads: int = 0
+    hidden: int = 0
+    norm: str = ""
+    mlp: str = ""
+    positions: str = ""
+    tied: bool = True
+    label_smoothing: float = 0.1
+    schedule: str = ""
+    image_size: int = 32
+    patch: int = 0
+    seconds: float = 1.0
+    start: str = ""
 
     def __post_init__(self):
         from laimbench.models.backends import BACKENDS
@@ -49,33 +77,45 @@ class RunConfig:
             value, kind = getattr(self, field.name), type(field.default)
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
-            elif not isinstance(value, kind) or isinstance(value, bool):
+            elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise InputError(f"{field.name} is {value!r}, expected {_KINDS[kind]}")
         for name, choices in (("family", FAMILIES), ("backend", BACKENDS), ("dtype", DTYPES)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
-        for name in ("width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens"):
+        if self.schedule and self.schedule not in SCHEDULES:
+            raise InputError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        for name, families in SHAPE_OPTIONS.items():
+            if getattr(self, name) and self.family not in families:
+                raise InputError(f"{name} is {getattr(self, name)!r}, which family {self.family} does not have")
+        for name in ("width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        for name in ("heads", "seed", "lr", "weight_decay", "grad_clip"):
+        for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "weight_decay", "grad_clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
-        if not 0 <= self.warmup_fraction <= 1:
-            raise InputError(f"warmup_fraction is {self.warmup_fraction}, expected 0 to 1")
-        if self.family == "gpt" and self.width % self.head_count:
+        for name in ("warmup_fraction", "label_smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected 0 to 1")
+        if self.family != "mlp" and self.width % self.head_count:
             raise InputError(f"width {self.width} is not a multiple of heads {self.head_count}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RunConfig":
-        """Build from plain values.
+        """Build from plain values; ``size`` stands for the values of ``rules.of_size``, data, tokens and batch_size that are not given are the family's own.
 
         Raises:
             InputError: for an unknown key or a wrong value.
         """
         known = [field.name for field in fields(cls)]
         for key in values:
-            if key not in known:
-                raise InputError(f"unknown key {key!r}, expected one of {', '.join(known)}")
+            if key not in known and key != "size":
+                raise InputError(f"unknown key {key!r}, expected one of size, {', '.join(known)}")
+        if "size" in values:
+            values = {**of_size(values.get("family", cls.family), values["size"]), **values}
+            del values["size"]
+        family = FAMILIES.get(values.get("family", cls.family))
+        if family is not None:
+            values = {"data": family.data, "tokens": family.tokens, "batch_size": family.batch_size, **values}
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,17 +123,20 @@ class RunConfig:
 
     @property
     def head_count(self) -> int:
-        """Heads: as given, else of size 32 up to width 128 and 64 above."""
-        return self.heads or max(1, self.width // (32 if self.width <= 128 else 64))
+        return self.heads or default_heads(self.width)
 
     @property
     def learning_rate(self) -> float:
-        """Peak learning rate: as given, else 1e-3 for "mlp" and 1.5e-3 (128 / width)^0.5 for "gpt"."""
-        return self.lr or (1e-3 if self.family == "mlp" else 1.5e-3 * (128 / self.width) ** 0.5)
+        """Peak learning rate."""
+        return self.lr or default_lr(self.family, self.width)
+
+    @property
+    def schedule_name(self) -> str:
+        return self.schedule or FAMILIES[self.family].schedule
 
     @property
     def tokens_per_step(self) -> int:
-        return self.batch_size * (self.seqlen if self.family == "gpt" else 1)
+        return self.batch_size * (self.seqlen if FAMILIES[self.family].counts_tokens else 1)
 
     @property
     def total_steps(self) -> int:
@@ -102,7 +145,7 @@ class RunConfig:
     @property
     def size(self) -> str:
         """A short name of the model's size, for example d2-w64."""
-        return f"d{self.depth}-w{self.width}" if self.family == "gpt" else f"w{self.width}"
+        return f"w{self.width}" if self.family == "mlp" and self.depth == 2 else f"d{self.depth}-w{self.width}"
 
 
-_KINDS = {int: "an integer", float: "a number", str: "a string"}
+_KINDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}

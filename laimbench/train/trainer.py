@@ -3,9 +3,10 @@
 import copy
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from laimbench.errors import RunError
 from laimbench.models import prepare
+from laimbench.train.checkpoint import start_from
 from laimbench.train.config import RunConfig
-from laimbench.train.schedule import warmup_cosine
-from laimbench.train.tasks import make_task
+from laimbench.train.schedule import SCHEDULES
+from laimbench.train.tasks import Task, make_task
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,26 @@ class Evaluation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Described:
+    """What is known of a run's model before it is trained."""
+
+    params: int
+    params_non_embedding: int
+    flops_per_step: float
+
+
+def describe(config: RunConfig) -> Described:
+    """Load a run's data and shape its model, without memory for its weights: of any size."""
+    with torch.device("meta"):
+        return _described(make_task(config))
+
+
+def _described(task: Task) -> Described:
+    params = sum(p.numel() for p in task.model.parameters())
+    return Described(params, params - task.embedding_params, task.flops_per_step)
+
+
 class Trainer:
     """One run. The same seed gives the same weights at the start and the same batches, whatever the backend."""
 
@@ -50,17 +72,20 @@ class Trainer:
         """
         self.config = config
         torch.manual_seed(config.seed)
-        self._task = make_task(config)
-        self.model = self._task.model
-        self.params = sum(p.numel() for p in self.model.parameters())
-        self.params_non_embedding = self.params - self._task.embedding_params
-        self.flops_per_step, self.notes = self._task.flops_per_step, self._task.notes
+        self.task = make_task(config)
+        self.model = self.task.model
+        described = _described(self.task)
+        self.params, self.params_non_embedding = described.params, described.params_non_embedding
+        self.flops_per_step, self.notes = described.flops_per_step, self.task.notes
+        if config.start:
+            self.notes += start_from(self.model, Path(config.start))
         self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
         self.step = 0
         self.on_step: Callable[[], None] = lambda: None  # called after every step; what it raises ends the run
         self._loss_of = prepare(self.model, config.backend)
+        self._schedule = SCHEDULES[config.schedule_name]
         self._optimizer = self._make_optimizer()
-        self._validation = self._task.validation()
+        self._validation = self.task.validation()
         self.train_seconds = 0.0
         self._evaluated = False
         self._warm_up()
@@ -88,8 +113,8 @@ class Trainer:
 
     def train_step(self) -> float:
         """Take one step; return its loss. The batch is prepared outside the timed part."""
-        batch = self._task.batch(self.step)
-        factor = warmup_cosine(self.step, self.total_steps, self.config.warmup_fraction)
+        batch = self.task.batch(self.step)
+        factor = self._schedule(self.step, self.total_steps, self.config.warmup_fraction)
         for group in self._optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
         started = time.perf_counter()
@@ -103,13 +128,14 @@ class Trainer:
         return loss
 
     def summary(self) -> dict[str, float]:
-        """Return the family's final metrics: accuracy, recall and f1 for "mlp", nothing more for "gpt"."""
-        return self._task.summary()
+        """Return the family's final metrics on held-out data, for example accuracy, recall and f1."""
+        with self._evaluating():
+            return self.task.summary()
 
     def _done_evals(self) -> int:
         return self.step * self.config.evals // self.total_steps
 
-    def _update(self, batch: tuple[Tensor, Tensor]) -> float:
+    def _update(self, batch: tuple[Tensor, ...]) -> float:
         with self._precision():
             loss = self._loss_of(*batch)
         loss.backward()
@@ -139,21 +165,30 @@ class Trainer:
         weights = copy.deepcopy(self.model.state_dict())
         random_state = torch.get_rng_state()
         for _ in range(2):
-            self._update(self._task.batch(0))
+            self._update(self.task.batch(0))
         self._val_loss()
         self.model.load_state_dict(weights)
         self._optimizer = self._make_optimizer()
         torch.set_rng_state(random_state)
 
-    @torch.no_grad()
     def _val_loss(self) -> float:
         total = count = 0.0
-        with self._precision():
-            for inputs, targets in self._validation:
+        with self._evaluating(), self._precision():
+            for batch in self._validation:
                 # The same (uncompiled) model for all: an odd last batch would compile a second time.
-                total += self.model(inputs, targets).item() * targets.numel()
-                count += targets.numel()
+                predictions = self.task.predictions(batch)
+                total += self.model(*batch).item() * predictions
+                count += predictions
         return total / count
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.model.train()
 
     def _evaluation(self, train_loss: float, tokens_per_s: float) -> Evaluation:
         val_loss = self._val_loss()

@@ -7,8 +7,8 @@ from laimbench.laws.planning.memory import block_activations
 from laimbench.laws.planning.shapes import Shape
 from laimbench.models import GPT, GPTConfig
 from laimbench.models.backends import get_ops
+from laimbench.models.blocks import Block, BlockConfig, Context
 from laimbench.models.flops import gpt_forward_flops_per_token
-from laimbench.models.gpt import Block
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,7 @@ def test_parameters_and_flops_are_those_of_the_model(vocab, seqlen, width, depth
 @pytest.mark.parametrize(("dtype", "element"), [(torch.bfloat16, 2), (torch.float32, 4)])
 def test_activations_are_what_autograd_keeps_of_a_block(dtype, element):
     width, heads, seqlen = 128, 2, 64
-    block = Block(GPTConfig(vocab_size=10, seqlen=seqlen, width=width, depth=1, heads=heads), get_ops("torch")).to(
-        dtype
-    )
+    block = Block(BlockConfig(width, heads, causal=True), get_ops("torch")).to(dtype)
     weights = {p.untyped_storage().data_ptr() for p in block.parameters()}
     kept, alive = {}, []
 
@@ -43,7 +41,7 @@ def test_activations_are_what_autograd_keeps_of_a_block(dtype, element):
 
     x, branch = (torch.randn(2, seqlen, width, dtype=dtype, requires_grad=True) for _ in range(2))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        block(x, branch)
+        block(x, branch, Context())
     measured = sum(kept.values()) / (2 * seqlen)
     shape = Shape("gpt", 10, seqlen, width, 1, heads, heads, 4 * width, True)
     # mean and 1 / deviation of two norms are left out: 4 numbers

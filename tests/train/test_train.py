@@ -11,7 +11,7 @@ from laimbench.data import load_tokens, unigram_entropy
 from laimbench.errors import InputError, RunError
 from laimbench.train import RunConfig, Trainer
 from laimbench.train.metrics import classification
-from laimbench.train.schedule import warmup_cosine
+from laimbench.train.schedule import SCHEDULES, warmup_cosine
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_model_comes_down_to_the_entropy_of_its_source_and_not_below(noise):
     )  # fmt: skip
     trainer, evaluations = run(config)
     found, summary = evaluations[-1].val_loss, trainer.summary()
-    windows = trainer._task.data.validation_windows(512, 33)
-    best = trainer._task.data.process.optimal_losses(windows).mean()  # on the very tokens that the model was judged by
+    windows = trainer.task.data.validation_windows(512, 33)
+    best = trainer.task.data.process.optimal_losses(windows).mean()  # on the very tokens that the model was judged by
     assert best < found < best + 0.05
     assert summary["entropy_rate_lower"] <= summary["context_bound_upper"] < np.log(6)
     assert abs(best - summary["context_bound_upper"]) < 0.05
@@ -109,3 +109,10 @@ def test_schedule_and_metrics():
     assert 0.1 <= factors[-1] < 0.101 and factors[10:] == sorted(factors[10:], reverse=True)
     found = classification(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 3)
     assert found == pytest.approx({"accuracy": 0.75, "recall": 0.75, "f1": (2 / 3 + 4 / 5) / 2})
+
+
+def test_schedules():
+    wsd, noam = ([SCHEDULES[name](step, 100, 0.1) for step in range(100)] for name in ("wsd", "noam"))
+    assert wsd[:10] == noam[:10] == [(step + 1) / 10 for step in range(10)]
+    assert set(wsd[10:81]) == {1.0} and wsd[-1] == pytest.approx(0.05) and wsd[80:] == sorted(wsd[80:], reverse=True)
+    assert noam[39] == pytest.approx(0.5) and noam[10:] == sorted(noam[10:], reverse=True)

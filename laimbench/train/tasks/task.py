@@ -1,0 +1,79 @@
+"""The interface of all families' tasks, and what tasks with classes share."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from laimbench.train.config import RunConfig
+from laimbench.train.metrics import classification
+
+MOST_VALIDATION = 2000  # items that a run is evaluated on, where they are not tokens
+
+
+class Task:
+    """A family's side of a run. Batches depend on seed and step alone, so every backend sees the same.
+
+    facts: what the data says about the model, as JSON: with the configuration enough to build it again. notes: about the
+    data, for the user.
+    """
+
+    config: RunConfig
+    facts: dict[str, Any]
+    model: nn.Module
+    flops_per_step: float
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def build(config: RunConfig, facts: dict[str, Any]) -> nn.Module:
+        """Return the model, with fresh weights."""
+        raise NotImplementedError
+
+    @property
+    def embedding_params(self) -> int:
+        return getattr(self.model, "embedding_parameters", lambda: 0)()
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Return what the model's forward takes at a step."""
+        raise NotImplementedError
+
+    def validation(self) -> list[tuple[Tensor, ...]]:
+        """Return the same held-out batches for every run."""
+        raise NotImplementedError
+
+    def predictions(self, batch: tuple[Tensor, ...]) -> int:
+        """Return how many predictions a batch's loss is the mean of."""
+        return len(batch[-1])
+
+    def summary(self) -> dict[str, float]:
+        """Return the family's final metrics on held-out data."""
+        return {}
+
+
+class ClassTask(Task):
+    """A task whose model gives ``logits`` of items with one class each, the last part of a batch."""
+
+    classes: int
+
+    def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the classes (n,) of held-out items and the model's probabilities (n, K)."""
+        targets, probabilities = [], []
+        with torch.no_grad():
+            for *inputs, target in self.validation():
+                targets.append(target)
+                probabilities.append(self.model.logits(*inputs).float().softmax(-1))
+        return torch.cat(targets).numpy(), torch.cat(probabilities).numpy()
+
+    def summary(self) -> dict[str, float]:
+        target, probabilities = self.probabilities()
+        return classification(target, probabilities.argmax(1), self.classes)
+
+
+def tensors(arrays: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+
+
+def held_out_batches(data, size: int, total: int) -> list[tuple[np.ndarray, ...]]:
+    """Return ``data.validation_batch`` of the first ``total`` items, ``size`` at a time."""
+    return [data.validation_batch(first, min(size, total - first)) for first in range(0, total, size)]

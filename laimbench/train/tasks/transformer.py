@@ -1,0 +1,63 @@
+"""One sequence from another: pairs of texts."""
+
+from typing import Any
+
+from torch import Tensor
+
+from laimbench.data import PairBatch, load_pairs
+from laimbench.data.pairs import BEGIN, END, PAD
+from laimbench.models import Transformer, TransformerConfig
+from laimbench.models.decoding import beam_search
+from laimbench.models.flops import transformer_training_flops
+from laimbench.models.losses import IGNORED
+from laimbench.train.config import RunConfig
+from laimbench.train.tasks.task import MOST_VALIDATION, Task, held_out_batches, tensors
+
+CHECKED = 500  # pairs that the summary decodes
+
+
+class TransformerTask(Task):
+    """Family "transformer" on a source of pairs; a sample is a pair."""
+
+    def __init__(self, config: RunConfig):
+        self.config, self.data = config, load_pairs(config.data)
+        self.notes = self.data.notes
+        self.facts = {"vocab_size": self.data.vocab_size, "max_target": self.data.max_target}
+        self.model = self.build(config, self.facts)
+        self.flops_per_step = transformer_training_flops(
+            self.model.config, self.data.max_source, self.data.max_target - 1, config.batch_size
+        )
+
+    @staticmethod
+    def build(config: RunConfig, facts: dict[str, Any]) -> Transformer:
+        shape = TransformerConfig(
+            facts["vocab_size"], config.width, config.depth, config.head_count, config.hidden, config.mlp or "relu",
+            label_smoothing=config.label_smoothing,
+        )  # fmt: skip
+        return Transformer(shape, config.backend)
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        return _inputs(self.data.train_batch(self.config.seed, step, self.config.batch_size))
+
+    def validation(self) -> list[tuple[Tensor, ...]]:
+        return [_inputs(batch) for batch in held_out_batches(self.data, self.config.batch_size, MOST_VALIDATION)]
+
+    def predictions(self, batch: tuple[Tensor, ...]) -> int:
+        return int((batch[-1] != IGNORED).sum())
+
+    def summary(self) -> dict[str, float]:
+        """The share of held-out pairs whose target is said exactly, by greedy decoding (of CHECKED)."""
+        right = 0
+        for batch in held_out_batches(self.data, 100, CHECKED):
+            source, lengths = tensors((batch.source, batch.source_lengths))
+            said = beam_search(self.model, source, lengths, self.data.max_target, begin=BEGIN, end=END, beams=1)
+            for row, target, length in zip(said, batch.target, batch.target_lengths, strict=True):
+                right += row == target[1 : length - 1].tolist()
+        return {"exact_match": right / CHECKED}
+
+
+def _inputs(batch: PairBatch) -> tuple[Tensor, ...]:
+    source, lengths, target = tensors((batch.source, batch.source_lengths, batch.target))
+    following = target[:, 1:].clone()
+    following[following == PAD] = IGNORED
+    return source, lengths, target[:, :-1].contiguous(), following
