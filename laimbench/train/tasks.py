@@ -11,10 +11,10 @@ from laimbench.data.digits import CLASSES
 from laimbench.data.labelled import epoch_positions
 from laimbench.data.synthetic import SyntheticTokens
 from laimbench.errors import InputError
+from laimbench.metrics.classification import classification
 from laimbench.models import GPT, GPTConfig, SimpleModel
 from laimbench.models.flops import gpt_training_flops, simple_training_flops
 from laimbench.train.config import RunConfig
-from laimbench.train.metrics import classification
 
 
 class Task(Protocol):
