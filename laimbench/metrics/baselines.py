@@ -59,6 +59,8 @@ def bag_of_tokens(
     if longest < 1 or not strengths or not min(strengths) > 0:
         raise InputError(f"longest is {longest}, strengths {list(strengths)}, expected 1 or more, and positive numbers")
     rows, columns, features = _terms(train, held_out, vocab_size, longest)
+    if not features:
+        raise InputError("train has no tokens, expected one or more")
     items = len(train) + len(held_out)
     choosing = _choosing(labels, seed)
 
@@ -133,7 +135,10 @@ def _tf_idf(rows: np.ndarray, columns: np.ndarray, items: int, features: int, of
     table = csr_array((np.ones(len(rows)), (rows, columns)), shape=(items, features))
     table.sum_duplicates()
     having = np.bincount(table[of_rows].indices, minlength=features)
-    table.data = (1 + np.log(table.data)) * (1 + np.log((1 + len(of_rows)) / (1 + having)))[table.indices]
+    idf = np.where(
+        having > 0, 1 + np.log((1 + len(of_rows)) / (1 + having)), 0.0
+    )  # nothing can be learnt of the others
+    table.data = (1 + np.log(table.data)) * idf[table.indices]
     lengths = np.sqrt(np.bincount(np.repeat(np.arange(items), np.diff(table.indptr)), table.data**2, items))
-    table.data /= np.repeat(lengths, np.diff(table.indptr))
+    table.data /= np.repeat(np.where(lengths > 0, lengths, 1.0), np.diff(table.indptr))
     return table

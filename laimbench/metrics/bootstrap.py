@@ -83,13 +83,15 @@ def ratio_interval(
     above, below = np.bincount(cluster, numerators, count), np.bincount(cluster, denominators, count)
     if not ((below.sum() - below) > 0).all():
         raise InputError("denominators are 0 but of one cluster, expected two clusters or more with some")
-    rng, drawn = _generator(kind, level, samples, seed), []
-    for first in range(0, samples, most := max(1, DRAWN_TOGETHER // count)):
-        picked = rng.integers(0, count, (min(most, samples - first), count))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn.append(above[picked].sum(1) / below[picked].sum(1))
+    rng, drawn = _generator(kind, level, samples, seed), np.empty(samples)
+    together = max(1, DRAWN_TOGETHER // count)
+    for first in range(0, samples, together):
+        part = drawn[first : first + together]
+        picked = rng.integers(0, count, (len(part), count))
+        with np.errstate(invalid="ignore", divide="ignore"):  # samples of clusters without denominator are left out
+            part[:] = above[picked].sum(1) / below[picked].sum(1)
     left_out = (above.sum() - above) / (below.sum() - below)
-    return _interval(float(above.sum() / below.sum()), np.concatenate(drawn), left_out, kind, level, count)
+    return _interval(float(above.sum() / below.sum()), drawn, left_out, kind, level, count)
 
 
 def interval(
@@ -123,9 +125,8 @@ def interval(
         drawn[i] = statistic(np.bincount(rng.integers(0, count, count), minlength=count)[cluster])
     groups = min(count, MOST_GROUPS)
     group = np.random.default_rng((seed, 1)).permutation(count)[cluster] % groups
-    left_out = (
-        np.array([statistic((group != i).astype(np.int64)) for i in range(groups)]) if kind == "bca" else np.empty(0)
-    )
+    without = range(groups if kind == "bca" else 0)
+    left_out = np.array([statistic((group != i).astype(np.int64)) for i in without])
     return _interval(float(statistic(np.ones(rows, dtype=np.int64))), drawn, left_out, kind, level, count)
 
 
@@ -173,7 +174,7 @@ def _corrected(
     """Return BCa's tails: Efron & Tibshirani 1993, equations 14.9 to 14.15; samples that equal the estimate count half."""
     below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
     bias = NORMAL.inv_cdf(float(np.clip(below, 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1))))
-    pull = left_out.mean() - left_out
+    pull = left_out.mean() - left_out if len(left_out) else left_out
     spread = (pull**2).sum()
     acceleration = (pull**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
     found = []
