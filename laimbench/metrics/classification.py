@@ -81,9 +81,9 @@ def scores(confusion: np.ndarray) -> Scores:
         precision,
         recall,
         f1,
-        float(np.nanmean(precision)),
-        float(np.nanmean(recall)),
-        float(np.nanmean(f1)),
+        float(precision[seen].mean()),
+        float(recall[actual > 0].mean()),
+        float(f1[seen].mean()),
     )
 
 
