@@ -3,7 +3,7 @@
 What is assumed: the clusters are independent draws from one population, and the interval is about other clusters of that population
 judged by the same model. Rows of one cluster may depend on each other in any way. So tokens are never resampled: neighbours are alike,
 and an interval from them is far too short. Windows that overlap or come out of the same document belong to one cluster. The spread over
-training seeds is not in it. Below some 20 clusters intervals are too short, whatever the kind.
+training seeds is not in it. Of few clusters intervals are too short, whatever the kind: how much, docs/metrics.md has.
 
 Two models on the same items: take the interval of the difference, per item, which leaves out what the items share. Of two ratios with one
 denominator (bits per byte) it is ``ratio_interval(numerators_a - numerators_b, denominators)``.

@@ -24,16 +24,16 @@ def documents(seed, count=40):
 
 
 @pytest.mark.parametrize("kind", ["bca", "percentile"])
-def test_nineteen_of_twenty_intervals_cover_when_clusters_are_drawn_and_far_fewer_when_windows_are(kind):
-    tables = 300
-    covered, naive = 0, 0
+def test_intervals_cover_nearly_as_often_as_they_say_when_clusters_are_drawn_and_far_less_when_windows_are(kind):
+    """At 40 clusters 0.90 to 0.91 of 1,000 tables (docs/metrics.md); windows by themselves 0.50."""
+    tables, covered, naive = 300, 0, 0
     for seed in range(tables):
         losses, byte_counts, document = documents(seed)
         found = ratio_interval(losses, byte_counts, document, kind=kind, samples=400, seed=seed)
         covered += found.lower <= 1 <= found.upper
         found = ratio_interval(losses, byte_counts, kind=kind, samples=400, seed=seed)
         naive += found.lower <= 1 <= found.upper
-    assert 0.89 <= covered / tables <= 0.98 and naive / tables < 0.75, (covered, naive)
+    assert 0.87 <= covered / tables <= 0.97 and naive / tables < 0.65, (covered, naive)
 
 
 def test_macro_f1_is_covered():
