@@ -106,7 +106,7 @@ def interval(
 ) -> Interval:
     """Return the interval of any statistic, which is called once for each sample.
 
-    Macro F1: ``lambda weights: scores(confusion_matrix(target, predicted, classes, weights)).macro_f1``. What takes no weights, as BLEU,
+    Macro F1: ``lambda weights: scores(confusion_matrix(target, predicted, classes, weights)).macro_f1``. What takes no weights, as chrF,
     takes rows repeated: ``chosen = np.repeat(np.arange(n), weights)``.
 
     Args:

@@ -40,7 +40,7 @@ def loss_by_position(losses: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean loss at each position and its standard error, (L,) each, in nats: what more context is worth.
 
     The standard error takes the windows as independent; that of overlapping windows or of windows out of one document is too
-    small, and the errors of different positions are correlated, as they come from the same windows.
+    small, and the errors of different positions are correlated, as they come from the same windows. Of an infinite loss it is NaN.
 
     Args:
         losses: (windows, L) nats.
@@ -51,7 +51,8 @@ def loss_by_position(losses: Any) -> tuple[np.ndarray, np.ndarray]:
     losses = _losses(losses)
     if losses.ndim != 2 or len(losses) < 2:
         raise InputError(f"losses has shape {losses.shape}, expected (windows, L) with two windows or more")
-    return losses.mean(0), losses.std(0, ddof=1) / np.sqrt(len(losses))
+    with np.errstate(invalid="ignore"):
+        return losses.mean(0), losses.std(0, ddof=1) / np.sqrt(len(losses))
 
 
 def _losses(losses: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 Arguments are (references, hypotheses), one reference for each hypothesis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,10 +136,27 @@ def bleu(references: Sequence[str], hypotheses: Sequence[str], *, tokenize: str 
     Raises:
         InputError: sacrebleu is not installed, no pairs, an unknown tokenizer.
     """
-    metrics = _sacrebleu()
-    if tokenize not in metrics.BLEU.TOKENIZERS:
-        raise InputError(f"tokenize is {tokenize!r}, expected one of {', '.join(metrics.BLEU.TOKENIZERS)}")
-    return _corpus_score(metrics.BLEU(tokenize=tokenize), references, hypotheses)
+    return _corpus_score(_bleu(tokenize), references, hypotheses)
+
+
+def bleu_of_weights(
+    references: Sequence[str], hypotheses: Sequence[str], *, tokenize: str = "13a"
+) -> Callable[[np.ndarray], float]:
+    """Return a statistic for ``bootstrap.interval``: corpus BLEU of the pairs, each as often as weights (n,) say.
+
+    n-grams are counted once, not for every sample. Arguments and errors as in ``bleu``.
+    """
+    metric = _bleu(tokenize, effective_order=True)  # or sacrebleu warns of short texts' own scores, which are not used
+    _check_texts(references, hypotheses)
+    with_counts = [metric.sentence_score(b, [a]) for a, b in zip(references, hypotheses, strict=True)]
+    table = np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in with_counts])
+    orders = metric.max_ngram_order
+
+    def statistic(weights: np.ndarray) -> float:
+        sums = (weights @ table).tolist()
+        return float(metric.compute_bleu(sums[:orders], sums[orders:-2], *sums[-2:], metric.smooth_method).score)
+
+    return statistic
 
 
 def chrf(references: Sequence[str], hypotheses: Sequence[str], *, word_order: int = 0) -> CorpusScore:
@@ -155,6 +172,13 @@ def chrf(references: Sequence[str], hypotheses: Sequence[str], *, word_order: in
     return _corpus_score(_sacrebleu().CHRF(word_order=word_order), references, hypotheses)
 
 
+def _bleu(tokenize: str, **options: Any) -> Any:
+    metrics = _sacrebleu()
+    if tokenize not in metrics.BLEU.TOKENIZERS:
+        raise InputError(f"tokenize is {tokenize!r}, expected one of {', '.join(metrics.BLEU.TOKENIZERS)}")
+    return metrics.BLEU(tokenize=tokenize, **options)
+
+
 def _sacrebleu() -> Any:
     try:
         from sacrebleu import metrics
@@ -164,11 +188,17 @@ def _sacrebleu() -> Any:
 
 
 def _corpus_score(metric: Any, references: Sequence[str], hypotheses: Sequence[str]) -> CorpusScore:
+    _check_texts(references, hypotheses)
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return CorpusScore(float(score), str(metric.get_signature()))
+
+
+def _check_texts(references: Sequence[str], hypotheses: Sequence[str]) -> None:
     _check_pairs(references, hypotheses)
     if not len(references):
         raise InputError("no references, expected one pair of texts or more")
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return CorpusScore(float(score), str(metric.get_signature()))
+    if not all(isinstance(text, str) for side in (references, hypotheses) for text in side):
+        raise InputError("references and hypotheses are expected to be strings, one reference for each hypothesis")
 
 
 def _check_pairs(references: Sequence[Any], hypotheses: Sequence[Any]) -> None:

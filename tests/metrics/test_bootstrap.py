@@ -38,18 +38,18 @@ def test_intervals_cover_nearly_as_often_as_they_say_when_clusters_are_drawn_and
 
 def test_macro_f1_is_covered():
     """The truth: the score of a confusion that is known, of a large population."""
-    rng, tables = np.random.default_rng(0), 100
+    rng, tables = np.random.default_rng(0), 60
     truth = np.array([[50, 8, 2], [5, 20, 5], [1, 2, 7]]) / 100
     expected, covered = scores(truth).macro_f1, 0
     for seed in range(tables):
-        cells = rng.choice(9, 250, p=truth.ravel())
+        cells = rng.choice(9, 120, p=truth.ravel())
 
         def macro_f1(weights, target=cells // 3, predicted=cells % 3):
             return scores(confusion_matrix(target, predicted, 3, weights)).macro_f1
 
-        found = interval(macro_f1, 250, samples=200, seed=seed)
+        found = interval(macro_f1, 120, samples=150, seed=seed)
         covered += found.lower <= expected <= found.upper
-    assert 0.88 <= covered / tables <= 0.99, covered
+    assert 0.85 <= covered / tables <= 0.995, covered
 
 
 @pytest.mark.parametrize("kind", ["bca", "percentile"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from laimbench.errors import InputError
 from laimbench.metrics import sequences
-from laimbench.metrics.sequences import bleu, chrf, edit_distances, error_rate, exact_match
+from laimbench.metrics.sequences import bleu, bleu_of_weights, chrf, edit_distances, error_rate, exact_match
 
 REFERENCES = ["The cat sat on the mat.", "It is raining, again.", "Nothing to see here at all"]
 HYPOTHESES = ["The cat sat on a mat.", "It rains again.", "Nothing to see here at all"]
@@ -80,6 +80,14 @@ def test_bleu_and_chrf_are_sacrebleus_and_carry_its_signature():
     assert bleu(REFERENCES, REFERENCES).score == pytest.approx(100)
 
 
+@pytest.mark.parametrize("weights", [(1, 1, 1), (0, 3, 1), (2, 0, 0), (0, 1, 0)])
+def test_bleu_of_weights_is_that_of_repeated_pairs(weights):
+    """The second pair has no 4-gram right, so that smoothing is met as well."""
+    rows = np.repeat(np.arange(3), weights)
+    found = bleu_of_weights(REFERENCES, HYPOTHESES)(np.array(weights))
+    assert found == pytest.approx(bleu([REFERENCES[i] for i in rows], [HYPOTHESES[i] for i in rows]).score)
+
+
 def test_without_sacrebleu_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     with pytest.raises(InputError, match=r"pip install 'laimbench\[evaluation\]'"):
@@ -91,7 +99,8 @@ def test_without_sacrebleu_it_is_said_what_to_install(monkeypatch):
     [(lambda: edit_distances(["a"], []), "1 references and 0"), (lambda: error_rate(["a"], ["a"], "phone"), "unit"),
      (lambda: error_rate(["", ""], ["a", ""], "word"), "empty"), (lambda: error_rate([[1]], [[1]], "word"), "strings"),
      (lambda: exact_match(["a"], []), "1 references"), (lambda: bleu([], []), "no references"),
-     (lambda: bleu(["a"], ["a"], tokenize="spaces"), "tokenize")],
+     (lambda: bleu(["a"], ["a"], tokenize="spaces"), "tokenize"), (lambda: chrf([["a"]], ["a"]), "strings"),
+     (lambda: bleu_of_weights([], []), "no references")],
 )  # fmt: skip
 def test_wrong_input_is_named(call, word):
     with pytest.raises(InputError, match=word):
