@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from laimbench.metrics.classification import classification
 from laimbench.train.config import RunConfig
-from laimbench.train.metrics import classification
 
 MOST_VALIDATION = 2000  # items that a run is evaluated on, where they are not tokens
 
