@@ -7,10 +7,11 @@ Audio: ``dir:PATH``. Pairs: ``builtin:numbers``, ``builtin:dates``.
 from laimbench.data.audio import Clips, load_clips, log_mel
 from laimbench.data.digits import Digits, load_digits
 from laimbench.data.images import Images, load_images
+from laimbench.data.labelled_texts import LabelledTexts, load_labelled_texts
 from laimbench.data.pairs import PairBatch, Pairs, load_pairs
 from laimbench.data.special import SpecialIds
 from laimbench.data.text import Tokens, load_tokens, unigram_entropy
 from laimbench.data.windows import TokenWindows, load_windows
 
-__all__ = ["Clips", "Digits", "Images", "PairBatch", "Pairs", "SpecialIds", "TokenWindows", "Tokens", "load_clips", "load_digits",
-           "load_images", "load_pairs", "load_tokens", "load_windows", "log_mel", "unigram_entropy"]  # fmt: skip
+__all__ = ["Clips", "Digits", "Images", "LabelledTexts", "PairBatch", "Pairs", "SpecialIds", "TokenWindows", "Tokens", "load_clips", "load_digits",
+           "load_images", "load_labelled_texts", "load_pairs", "load_tokens", "load_windows", "log_mel", "unigram_entropy"]  # fmt: skip
