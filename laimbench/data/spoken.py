@@ -1,7 +1,7 @@
 """Synthesised speech of digits: ``builtin:spoken-digits`` (a word, a class) and ``builtin:spoken-numbers`` (words in a row).
 
 Held out are whole voices and whole speeds: of a held-out clip, neither is in any training clip. Accents and pitches are on
-both sides. Voices that are numbered alike or sound alike are on one side. Clips are made once, into the cache.
+both sides. Voices that are numbered alike or nearly equal are on one side. Clips are made once, into the cache.
 """
 
 import os
@@ -27,12 +27,13 @@ BLANK = 0  # of CTC, and the padding of targets; the digit d is d + 1
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
 PITCHES = (20, 80)
 SPEEDS = {False: (120, 140, 160, 180, 210), True: (130, 150, 170, 195)}  # words a minute, held out or not
-CLIPS = {False: 4000, True: 1000}
+CLIPS = {False: 3000, True: 750}
 TRIES = 50  # until an utterance fits
 QUIET = 0.01  # of the peak: what is below, before and behind the words, is cut off
 GAIN_DB, SNR_DB = (-18.0, -1.0), (10.0, 40.0)  # of the peak below full scale; of the words' power over white noise
 SILENCE_S = 0.2  # at most, before and behind the words
-PROBE = Utterance("seven five zero", "", ACCENTS[0], 150, 50)  # by which equal voices are found
+PROBE = Utterance("seven five zero", "", ACCENTS[0], 150, 50)  # by which voices that differ in name only are found
+ALIKE = 0.8  # correlation of waveforms: above it a voice is another one, a little louder or higher
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def build(folder: Path, kind: str, numbers: bool, synthesiser: Synthesiser, rate
         def clip(number: int) -> tuple[Any, np.ndarray, int]:
             return make_clip(synthesiser, sides[held_out], held_out, number, numbers, rate, samples)
 
-        return in_threads(clip, range(CLIPS[held_out]), len(os.sched_getaffinity(0)))
+        return in_threads(clip, range(CLIPS[held_out]), os.cpu_count() or 1)
 
     meta = build_sides(folder, kind, np.int16, (samples,), items, [])
     split = {
@@ -102,22 +103,34 @@ def build(folder: Path, kind: str, numbers: bool, synthesiser: Synthesiser, rate
 
 
 def split_voices(synthesiser: Synthesiser) -> dict[bool, list[str]]:
-    """Return the voices of either side: a fifth of the families is held out, by a hash of the name.
-
-    A family is what has one name but for its number, and what says PROBE in the same way.
-    """
+    """Return the voices of either side: a fifth of the families is held out, by a hash of the name."""
     voices = synthesiser.voices()
-    family = {voice: voice.rstrip("0123456789").lower() for voice in voices}
-    first: dict[bytes, str] = {}
-    for voice in voices:
-        sound = synthesiser.say(Utterance(PROBE.text, voice, PROBE.accent, PROBE.speed, PROBE.pitch))[0].tobytes()
-        other, own = family[first.setdefault(sound, voice)], family[voice]
-        family = {name: other if of == own else of for name, of in family.items()}
-    families = sorted(set(family.values()))
-    held_out = {name for name, out in zip(families, hold_out(families), strict=True) if out}
+    family = families(synthesiser, voices)
+    names = sorted(set(family))
+    held_out = {name for name, out in zip(names, hold_out(names), strict=True) if out}
     if not held_out:
-        raise InputError(f"{synthesiser.version()}: {len(families)} kinds of voices, expected three or more")
-    return {side: [voice for voice in voices if (family[voice] in held_out) == side] for side in (False, True)}
+        raise InputError(f"{synthesiser.version()}: {len(names)} kinds of voices, expected three or more")
+    return {
+        side: [voice for voice, of in zip(voices, family, strict=True) if (of in held_out) == side]
+        for side in (False, True)
+    }
+
+
+def families(synthesiser: Synthesiser, voices: list[str]) -> list[str]:
+    """Return each voice's family: voices of one name but for its number, and those whose PROBE correlates over ALIKE."""
+
+    def say(voice: str) -> np.ndarray:
+        return synthesiser.say(Utterance(PROBE.text, voice, PROBE.accent, PROBE.speed, PROBE.pitch))[0]
+
+    said = list(in_threads(say, voices, os.cpu_count() or 1))
+    waves = np.zeros((len(voices), max((len(samples) for samples in said), default=0)), dtype=np.float32)
+    for wave, samples in zip(waves, said, strict=True):
+        wave[: len(samples)] = samples / max(np.linalg.norm(samples), 1e-9)
+    alike = np.abs(waves @ waves.T) > ALIKE
+    family = [voice.rstrip("0123456789").lower() for voice in voices]
+    for i, j in np.argwhere(np.triu(alike, 1)).tolist():
+        family = [family[i] if of == family[j] else of for of in family]
+    return family
 
 
 def make_clip(
@@ -136,7 +149,7 @@ def make_clip(
     Raises:
         InputError: none of TRIES utterances fits.
     """
-    generator = np.random.default_rng((FORMAT, held_out, number))
+    generator = np.random.default_rng((held_out, number))
     for _ in range(TRIES):
         digits = generator.integers(len(WORDS), size=1 + number % MOST_WORDS) if in_a_row else [number % len(WORDS)]
         utterance = Utterance(
@@ -158,12 +171,15 @@ def trimmed(said: np.ndarray, own_rate: int, rate: int) -> np.ndarray:
     """Return the words at ``rate`` with a peak of 1, without the silence around them; empty where nothing is said."""
     from scipy.signal import resample_poly
 
-    if own_rate != rate and len(said):
-        common = gcd(rate, own_rate)
-        said = resample_poly(said, rate // common, own_rate // common)
     level = np.abs(said)
     loud = np.flatnonzero(level > QUIET * level.max(initial=0))
-    return said[loud[0] : loud[-1] + 1] / level.max() if len(loud) else said[:0]
+    if not len(loud):
+        return said[:0]
+    words = said[loud[0] : loud[-1] + 1]
+    if own_rate != rate:
+        common = gcd(rate, own_rate)
+        words = resample_poly(words, rate // common, own_rate // common)
+    return words / np.abs(words).max()
 
 
 def augmented(words: np.ndarray, rate: int, samples: int, generator: np.random.Generator) -> tuple[np.ndarray, int]:
