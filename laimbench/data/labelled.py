@@ -28,7 +28,8 @@ class Unusable(Exception):
 class Labelled:
     """One side of a labelled set.
 
-    items: (n, *shape) of a type of the kind's own. labels: (n,) int64, numbers into the classes. lengths: (n,) int64, how
+    items: (n, *shape) of a type of the kind's own. labels: (n,) int64, numbers into the classes; of speech (n, U), rows
+    of targets. lengths: (n,) int64, how
     much of an item is not padding, along its first axis.
     """
 
@@ -52,10 +53,7 @@ class LabelledSets:
 
 @dataclass(frozen=True)
 class ByClass:
-    """What ``Images``, ``Clips`` and ``LabelledTexts`` share: batches of either side, as arrays of the kind's own form,
-
-    labels last.
-    """
+    """What ``Images``, ``Clips``, ``LabelledTexts`` and ``Speech`` share: batches of either side, in the kind's own form."""
 
     source: str
     sets: LabelledSets
@@ -68,16 +66,24 @@ class ByClass:
     def notes(self) -> tuple[str, ...]:
         return self.sets.notes
 
-    def train_batch(self, seed: int, step: int, count: int) -> tuple[np.ndarray, ...]:
+    @property
+    def train_size(self) -> int:
+        return len(self.sets.train)
+
+    @property
+    def validation_size(self) -> int:
+        return len(self.sets.validation)
+
+    def train_batch(self, seed: int, step: int, count: int) -> Any:
         """Return batch ``step`` of the run ``seed``; an epoch is a fresh permutation."""
         return self.at(self.sets.train, epoch_positions(len(self.sets.train), seed, step, count))
 
-    def validation_batch(self, first: int, count: int) -> tuple[np.ndarray, ...]:
+    def validation_batch(self, first: int, count: int) -> Any:
         """Return up to ``count`` held-out items from number ``first`` on."""
         return self.at(self.sets.validation, np.arange(first, min(first + count, len(self.sets.validation))))
 
-    def at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return the items of one side at these positions as a batch."""
+    def at(self, side: Labelled, positions: np.ndarray) -> Any:
+        """Return the items of one side at these positions as a batch: a tuple of arrays, labels last, or a dataclass."""
         raise NotImplementedError
 
 

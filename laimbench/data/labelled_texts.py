@@ -141,10 +141,13 @@ def _rows(source: str, path: Path, problems: list[Problem]) -> _Texts:
         sides[members] = hold_out([found[i][1] for i in members])
 
     def read(held_out: bool) -> Iterator[tuple[int, str]]:
-        rows = read_rows(source, path, lambda problem: None)  # they were counted the first time
-        for row, label, side in zip(rows, labels.tolist(), sides.tolist(), strict=True):
-            if side == held_out:
-                yield label, row.text
+        count = 0
+        for row in read_rows(source, path, lambda problem: None):  # problems were counted the first time
+            if count < len(found) and sides[count] == held_out:
+                yield int(labels[count]), row.text
+            count += 1
+        if count != len(found):
+            raise InputError(f"data {source!r}: changed while it was read")
 
     return _Texts(classes, rows_digest(path), read)
 

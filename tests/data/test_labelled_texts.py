@@ -119,8 +119,8 @@ def test_rows_and_folders_come_as_tokens_with_their_labels(tmp_path, kind):
     source = f"{'dir' if kind == 'dir' else 'file'}:{path}"
     texts = load_labelled_texts(source, 300, length=80)
     assert texts.classes == ("0", "1", "2") and texts.notes == () and texts.vocab_size == 300
-    assert np.bincount(texts.sets.train.labels).tolist() == [16] * 3
-    assert np.bincount(texts.sets.validation.labels).tolist() == [4] * 3
+    assert np.bincount(texts.sets.train.labels).tolist() == [16] * 3 and texts.train_size == 48
+    assert np.bincount(texts.sets.validation.labels).tolist() == [4] * 3 and texts.validation_size == 12
     trained, held_out = (texts_of(texts, side) for side in (texts.sets.train, texts.sets.validation))
     assert sorted(trained + held_out) == sorted(row["text"] for row in rows())
     for side, found in ((texts.sets.train, trained), (texts.sets.validation, held_out)):
