@@ -29,8 +29,7 @@ class Labelled:
     """One side of a labelled set.
 
     items: (n, *shape) of a type of the kind's own. labels: (n,) int64, numbers into the classes; of speech (n, U), rows
-    of targets. lengths: (n,) int64, how
-    much of an item is not padding, along its first axis.
+    of targets. lengths: (n,) int64, how much of an item is not padding, along its first axis.
     """
 
     items: Shards | np.ndarray
