@@ -1,4 +1,4 @@
-"""Speech and sounds with classes: ``dir:PATH`` of wav files in a folder for each class, and their log-mel frames."""
+"""Speech and sounds: wav files in a folder for each class (``dir:PATH``), synthesised digits, and log-mel frames."""
 
 import wave
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from laimbench.data.labelled import ByClass, Decoder, Labelled, Unusable, load_folders
+from laimbench.data.spoken import DIGITS, NUMBERS, Speech, load_spoken
 from laimbench.errors import InputError
 
 WINDOW_S, HOP_S = 0.025, 0.010  # of a frame
@@ -31,11 +32,14 @@ class Clips(ByClass):
 def load_clips(source: str, rate: int = 16_000, seconds: float = 1.0) -> Clips:
     """Return the clips of ``dir:PATH``: mixed to one channel, resampled to ``rate``, cut or padded to ``seconds``.
 
+    Or of ``builtin:spoken-digits``: zero to nine, synthesised, padded to ``seconds``.
+
     Raises:
-        InputError: a bad source, rate or length.
+        InputError: a bad source, rate or length; of spoken digits, no espeak-ng to make the clips with.
     """
-    if not RATES[0] <= rate <= RATES[1] or not 0 < seconds <= 60:
-        raise InputError(f"audio of {seconds} s at {rate} Hz, expected to 60 s at {RATES[0]} to {RATES[1]} Hz")
+    check_audio(rate, seconds)
+    if source == DIGITS:
+        return Clips(source, load_spoken(source, rate, seconds), rate)
     samples = round(seconds * rate)
 
     def decode(path: Path) -> tuple[np.ndarray, int]:
@@ -43,6 +47,24 @@ def load_clips(source: str, rate: int = 16_000, seconds: float = 1.0) -> Clips:
 
     kind = f"clips {rate} {samples}"
     return Clips(source, load_folders(source, Decoder(kind, (".wav",), (samples,), np.int16, decode)), rate)
+
+
+def load_speech(source: str = NUMBERS, rate: int = 16_000, seconds: float = 2.0) -> Speech:
+    """Return ``builtin:spoken-numbers``: one to three spoken digits in a row at ``rate``, padded to ``seconds``.
+
+    Raises:
+        InputError: another source, a bad rate or length, or no espeak-ng to make the clips with.
+    """
+    check_audio(rate, seconds)
+    if source != NUMBERS:
+        raise InputError(f"data {source!r}: no speech with transcripts, expected {NUMBERS}")
+    return Speech(source, load_spoken(source, rate, seconds), rate)
+
+
+def check_audio(rate: int, seconds: float) -> None:
+    """Raise InputError for clips that are too long or of an odd rate."""
+    if not RATES[0] <= rate <= RATES[1] or not 0 < seconds <= 60:
+        raise InputError(f"audio of {seconds} s at {rate} Hz, expected to 60 s at {RATES[0]} to {RATES[1]} Hz")
 
 
 def read_wav(path: Path, rate: int, samples: int) -> tuple[np.ndarray, int]:

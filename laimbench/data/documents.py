@@ -91,8 +91,8 @@ def read_text(path: Path, name: str, report: Report, start: int = 0, stop: int |
                 if waiting is not None:
                     yield Piece(name, waiting, last=False)
                 waiting = text
-    except _UNREADABLE as error:
-        report(Problem(name, line, _reason(error)))
+    except UNREADABLE as error:
+        report(Problem(name, line, reason(error)))
         yield Piece(name, waiting or "", last=True, whole=False)
         return
     rest = carried + decoder.decode(b"", final=True)
@@ -113,7 +113,7 @@ def read_text(path: Path, name: str, report: Report, start: int = 0, stop: int |
 
 def read_blocks(path: Path, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """Yield bytes [start, stop) of what a file holds, decompressed."""
-    with _open(path) as stream:
+    with open_blocks(path) as stream:
         left = start
         while left and (block := stream.read(min(left, PIECE_BYTES))):
             left -= len(block)
@@ -123,7 +123,8 @@ def read_blocks(path: Path, start: int = 0, stop: int | None = None) -> Iterator
             yield block
 
 
-def _open(path: Path) -> BinaryIO:
+def open_blocks(path: Path) -> BinaryIO:
+    """Open a file for its bytes, decompressed by its suffix."""
     if path.suffix == ".gz":
         return gzip.open(path)
     if path.suffix == ".zst":
@@ -165,8 +166,14 @@ class _Zstd(io.RawIOBase):
 
 
 def _read_lines(path: Path, name: str, field: str, report: Report) -> Iterator[Piece]:
+    for number, line in raw_lines(path, name, report):
+        yield from _row(name, number, _parse(line, field), report)
+
+
+def raw_lines(path: Path, name: str, report: Report) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank with their numbers; too long ones, and where the file breaks off, are reported."""
     number = 0
-    with _open(path) as stream:
+    with open_blocks(path) as stream:
         try:
             while line := stream.readline(LINE_BYTES):
                 number += 1
@@ -175,9 +182,9 @@ def _read_lines(path: Path, name: str, field: str, report: Report) -> Iterator[P
                         pass
                     report(Problem(name, number, f"a line of more than {LINE_BYTES} bytes"))
                 elif line.strip():
-                    yield from _row(name, number, _parse(line, field), report)
-        except _UNREADABLE as error:
-            report(Problem(name, number + 1, _reason(error)))
+                    yield number, line
+        except UNREADABLE as error:
+            report(Problem(name, number + 1, reason(error)))
     if not number:
         report(Problem(name, 0, EMPTY))
 
@@ -230,14 +237,17 @@ def _batches(path: Path, field: str, suffix: str) -> Iterator[Any]:
 def _row(name: str, number: int, text: Any, report: Report) -> Iterator[Piece]:
     """Yield one row's document, or report why it is none."""
     if isinstance(text, str) and text:
-        if not text.isascii():  # a lone surrogate from JSON has no UTF-8
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        parts = list(_cut(text))
+        parts = list(_cut(without_surrogates(text)))
         for i, part in enumerate(parts):
             yield Piece(f"{name}:{number}", part, last=i + 1 == len(parts))
     else:
         reason = text if isinstance(text, ValueError) else "no text" if not text else f"{type(text).__name__}, not text"
         report(Problem(name, number, str(reason)))
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text that has UTF-8: a lone surrogate, as JSON may spell, becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _cut(text: str) -> Iterator[str]:
@@ -252,8 +262,8 @@ def _guarded(pieces: Iterator[Piece], name: str, report: Report) -> Iterator[Pie
     """End quietly, with a report, where a file cannot be read at all or not further."""
     try:
         yield from pieces
-    except _UNREADABLE as error:
-        report(Problem(name, 0, _reason(error)))
+    except UNREADABLE as error:
+        report(Problem(name, 0, reason(error)))
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
@@ -274,10 +284,11 @@ def _unreadable() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-_UNREADABLE = _unreadable()
+UNREADABLE = _unreadable()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return why a file is UNREADABLE, for the user."""
     if isinstance(error, ImportError):
         return f"needs the package {error.name}, which is not installed"
     if isinstance(error, EOFError):

@@ -1,7 +1,7 @@
-"""Items with a class each, from folders by class: split, decoded once, kept in a cache, read by memory mapping."""
+"""Items with a class each, from folders by class or elsewhere: split, decoded once, cached, read by memory mapping."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from laimbench.data.cache import cached, sha256
 from laimbench.data.corpus import list_files
-from laimbench.data.documents import Problem
+from laimbench.data.documents import Problem, Report
 from laimbench.data.shards import Shards, ShardWriter
 from laimbench.errors import InputError
 
@@ -28,8 +28,8 @@ class Unusable(Exception):
 class Labelled:
     """One side of a labelled set.
 
-    items: (n, *shape) of a type of the kind's own. labels: (n,) int64, numbers into the classes. lengths: (n,) int64, how
-    much of an item is not padding, along its first axis.
+    items: (n, *shape) of a type of the kind's own. labels: (n,) int64, numbers into the classes; of speech (n, U), rows
+    of targets. lengths: (n,) int64, how much of an item is not padding, along its first axis.
     """
 
     items: Shards | np.ndarray
@@ -52,7 +52,7 @@ class LabelledSets:
 
 @dataclass(frozen=True)
 class ByClass:
-    """What ``Images`` and ``Clips`` share: batches of either side, as arrays of the kind's own form, labels last."""
+    """What ``Images``, ``Clips``, ``LabelledTexts`` and ``Speech`` share: batches of either side, in the kind's own form."""
 
     source: str
     sets: LabelledSets
@@ -65,16 +65,24 @@ class ByClass:
     def notes(self) -> tuple[str, ...]:
         return self.sets.notes
 
-    def train_batch(self, seed: int, step: int, count: int) -> tuple[np.ndarray, ...]:
+    @property
+    def train_size(self) -> int:
+        return len(self.sets.train)
+
+    @property
+    def validation_size(self) -> int:
+        return len(self.sets.validation)
+
+    def train_batch(self, seed: int, step: int, count: int) -> Any:
         """Return batch ``step`` of the run ``seed``; an epoch is a fresh permutation."""
         return self.at(self.sets.train, epoch_positions(len(self.sets.train), seed, step, count))
 
-    def validation_batch(self, first: int, count: int) -> tuple[np.ndarray, ...]:
+    def validation_batch(self, first: int, count: int) -> Any:
         """Return up to ``count`` held-out items from number ``first`` on."""
         return self.at(self.sets.validation, np.arange(first, min(first + count, len(self.sets.validation))))
 
-    def at(self, side: Labelled, positions: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return the items of one side at these positions as a batch."""
+    def at(self, side: Labelled, positions: np.ndarray) -> Any:
+        """Return the items of one side at these positions as a batch: a tuple of arrays, labels last, or a dataclass."""
         raise NotImplementedError
 
 
@@ -90,7 +98,9 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class _File:
+class ClassFile:
+    """A file of a class, by its name below the folder of all."""
+
     name: str
     path: Path
     label: int
@@ -107,6 +117,16 @@ def epoch_positions(samples: int, seed: int, step: int, count: int) -> np.ndarra
     return np.array([order[int(place // samples)][place % samples] for place in places])
 
 
+def hold_out(names: list[str]) -> np.ndarray:
+    """Return bool (n,): the fifth of these names, of one class, whose SHA-256 is smallest."""
+    ranked = sorted(
+        range(len(names)), key=lambda i: hashlib.sha256(names[i].encode("utf-8", "surrogateescape")).digest()
+    )
+    held_out = np.zeros(len(names), dtype=bool)
+    held_out[ranked[: round(len(names) * VALIDATION_SHARE)]] = True
+    return held_out
+
+
 def load_folders(source: str, decoder: Decoder) -> LabelledSets:
     """Return the items of ``dir:PATH``, where PATH/CLASS/... holds a class's files.
 
@@ -116,32 +136,33 @@ def load_folders(source: str, decoder: Decoder) -> LabelledSets:
     Raises:
         InputError: no such folder, fewer than two classes, or a side without a usable file.
     """
+    problems: list[Problem] = []
+    classes, files = files_by_class(source, decoder.suffixes, problems.append)
+
+    def build(fresh: Path) -> dict[str, Any]:
+        return build_sides(
+            fresh,
+            decoder.kind,
+            decoder.dtype,
+            decoder.shape,
+            lambda side: _decoded(files, side, decoder, problems),
+            problems,
+        )
+
+    folder, meta = cached("labelled", f"{FORMAT} {decoder.kind} {files_digest(files)}", build)
+    return read_sides(source, folder, meta, classes, ", ".join(decoder.suffixes))
+
+
+def files_by_class(source: str, suffixes: tuple[str, ...], report: Report) -> tuple[tuple[str, ...], list[ClassFile]]:
+    """Return the names of the classes of ``dir:PATH`` and its files, with the side that each is on.
+
+    Raises:
+        InputError: no such folder, or fewer than two classes.
+    """
     root = Path(source.removeprefix("dir:"))
     if not source.startswith("dir:") or not root.is_dir():
         raise InputError(f"data {source!r}: not a directory, expected dir:PATH with a folder for each class")
-    problems: list[Problem] = []
-    classes, files = _classes(source, root, decoder, problems.append)
-    state = hashlib.sha256(f"{FORMAT} {decoder.kind}".encode())
-    for file in files:
-        try:
-            content = sha256(file.path)
-        except OSError:
-            content = "unreadable"
-        state.update(f"\0{file.name}\0{file.label}\0{file.held_out}\0{content}".encode("utf-8", "surrogateescape"))
-    folder, meta = cached("labelled", state.hexdigest(), lambda fresh: _build(files, decoder, problems, fresh))
-    sides = {}
-    for side in ("train", "validation"):
-        labels = np.load(folder / f"{side}-labels.npy", allow_pickle=False)
-        if not len(labels):
-            first = f"; {meta['notes'][0]}" if meta["notes"] else ""
-            raise InputError(f"data {source!r}: no usable {side} file ({', '.join(decoder.suffixes)}){first}")
-        lengths = np.load(folder / f"{side}-lengths.npy", allow_pickle=False)
-        sides[side] = Labelled(Shards(folder, f"{side}-items"), labels, lengths)
-    return LabelledSets(classes, sides["train"], sides["validation"], tuple(meta["notes"]))
-
-
-def _classes(source, root: Path, decoder: Decoder, report) -> tuple[tuple[str, ...], list[_File]]:
-    paths = list_files(root, lambda path: path.suffix.lower() in decoder.suffixes, report)
+    paths = list_files(root, lambda path: path.suffix.lower() in suffixes, report)
     parts = [(path, path.relative_to(root).parts) for path in sorted(paths)]
     tops = {names[0] for _, names in parts if len(names) > 1}
     split_made = "train" in tops and tops <= {"train", *VALIDATION_FOLDERS} and len(tops) > 1
@@ -152,31 +173,46 @@ def _classes(source, root: Path, decoder: Decoder, report) -> tuple[tuple[str, .
             grouped.setdefault(names[depth], []).append((path, names))
     if len(grouped) < 2:
         raise InputError(f"data {source!r}: {len(grouped)} classes, expected two or more folders with files "
-                         f"({', '.join(decoder.suffixes)})")  # fmt: skip
+                         f"({', '.join(suffixes)})")  # fmt: skip
     files = []
     for label, name in enumerate(sorted(grouped)):
         members = grouped[name]
-        ranked = sorted(
-            members, key=lambda member: hashlib.sha256(_name(member).encode("utf-8", "surrogateescape")).digest()
-        )
-        chosen = {path for path, _ in ranked[: round(len(ranked) * VALIDATION_SHARE)]}
-        for path, names in members:
-            held_out = names[0] != "train" if split_made else path in chosen
-            files.append(_File("/".join(names), path, label, held_out))
+        chosen = hold_out(["/".join(names) for _, names in members])
+        for (path, names), by_hash in zip(members, chosen.tolist(), strict=True):
+            files.append(ClassFile("/".join(names), path, label, names[0] != "train" if split_made else by_hash))
     return tuple(sorted(grouped)), files
 
 
-def _name(member: tuple[Path, tuple[str, ...]]) -> str:
-    return "/".join(member[1])
+def files_digest(files: list[ClassFile]) -> str:
+    """Return a hash of names, classes, sides and contents: what a cache of these files is keyed by."""
+    state = hashlib.sha256()
+    for file in files:
+        try:
+            content = sha256(file.path)
+        except OSError:
+            content = "unreadable"
+        state.update(f"\0{file.name}\0{file.label}\0{file.held_out}\0{content}".encode("utf-8", "surrogateescape"))
+    return state.hexdigest()
 
 
-def _build(files: list[_File], decoder: Decoder, problems: list[Problem], folder: Path) -> dict[str, Any]:
+def build_sides(
+    folder: Path,
+    kind: str,
+    dtype: type,
+    shape: tuple[int, ...],
+    items: Callable[[bool], Iterable[tuple[Any, np.ndarray, int]]],
+    problems: list[Problem],
+) -> dict[str, Any]:
+    """Write both sides and return their meta.json; a held-out item that equals a training item is left out.
+
+    ``items(held_out)`` yields the label (or a row of them), the item and its length; it may add to ``problems``.
+    """
     seen: set[bytes] = set()
     repeated = 0
     for side, held_out in (("train", False), ("validation", True)):
-        writer = ShardWriter(folder, f"{side}-items", decoder.dtype, decoder.shape)
+        writer = ShardWriter(folder, f"{side}-items", dtype, shape)
         labels, lengths = [], []
-        for file, item, length in _decoded(files, held_out, decoder, problems):
+        for label, item, length in items(held_out):
             content = hashlib.sha256(item.tobytes()).digest()
             if held_out and content in seen:
                 repeated += 1
@@ -184,7 +220,7 @@ def _build(files: list[_File], decoder: Decoder, problems: list[Problem], folder
             if not held_out:
                 seen.add(content)
             writer.append(item[None])
-            labels.append(file.label)
+            labels.append(label)
             lengths.append(length)
         writer.close()
         np.save(folder / f"{side}-labels.npy", np.array(labels, dtype=np.int64), allow_pickle=False)
@@ -195,16 +231,35 @@ def _build(files: list[_File], decoder: Decoder, problems: list[Problem], folder
     if repeated:
         notes.append(f"left out of validation: {repeated} repetitions of training items")
     return {
-        "kind": decoder.kind,
+        "kind": kind,
         "problems": {"count": len(problems), "first": [asdict(p) for p in problems[:PROBLEMS_KEPT]]},
         "repeated": repeated,
         "notes": notes,
     }
 
 
+def read_sides(
+    source: str, folder: Path, meta: dict[str, Any], classes: tuple[str, ...], expected: str
+) -> LabelledSets:
+    """Return what ``build_sides`` wrote.
+
+    Raises:
+        InputError: a side without an item; ``expected`` says what would have been one.
+    """
+    sides = {}
+    for side in ("train", "validation"):
+        labels = np.load(folder / f"{side}-labels.npy", allow_pickle=False)
+        if not len(labels):
+            first = f"; {meta['notes'][0]}" if meta["notes"] else ""
+            raise InputError(f"data {source!r}: no usable {side} file ({expected}){first}")
+        lengths = np.load(folder / f"{side}-lengths.npy", allow_pickle=False)
+        sides[side] = Labelled(Shards(folder, f"{side}-items"), labels, lengths)
+    return LabelledSets(classes, sides["train"], sides["validation"], tuple(meta["notes"]))
+
+
 def _decoded(
-    files, held_out: bool, decoder: Decoder, problems: list[Problem]
-) -> Iterator[tuple[_File, np.ndarray, int]]:
+    files: list[ClassFile], held_out: bool, decoder: Decoder, problems: list[Problem]
+) -> Iterator[tuple[int, np.ndarray, int]]:
     for file in files:
         if file.held_out == held_out:
             try:
@@ -212,4 +267,4 @@ def _decoded(
             except (Unusable, OSError) as error:
                 problems.append(Problem(file.name, 0, str(error) if isinstance(error, Unusable) else "cannot be read"))
                 continue
-            yield file, item, length
+            yield file.label, item, length

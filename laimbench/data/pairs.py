@@ -1,18 +1,20 @@
-"""Pairs of sequences for an encoder-decoder, from exact generators: ``builtin:numbers`` and ``builtin:dates``.
+"""Pairs of sequences for an encoder-decoder: ``builtin:numbers`` and ``builtin:dates``, ``builtin:signatures``.
 
 Numbers 0 to 999,999 in English words become digits; dates from 1900 to 2099 in several written forms become ISO 8601.
 An item (a number, a day) is held out by a hash of itself, in all of its forms: no held-out item is ever trained on.
-Both sides are characters of one vocabulary.
+Sentences of docstrings become names and arguments, held out by files. Both sides are characters of one vocabulary, which
+is the source's own.
 """
 
 import datetime
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
+from laimbench.data import signatures
 from laimbench.errors import InputError
 
 PAD, BEGIN, END = 0, 1, 2
@@ -46,6 +48,8 @@ class Pairs:
     """An endless set of pairs; batches have one shape, so that a compiled model sees one.
 
     draw: gives an item. forms: how many ways an item is written. write: gives the texts of an item in a form.
+    held_out: says whether an item is of the validation side. characters: the vocabulary, its ids follow END.
+    most_validation: how many held-out items there are to ask for.
     """
 
     source: str
@@ -54,8 +58,14 @@ class Pairs:
     draw: Callable[[np.random.Generator], int]
     forms: int
     write: Callable[[int, int], tuple[str, str]]
-    vocab_size: int = 3 + len(CHARACTERS)
+    held_out: Callable[[int], bool]
+    characters: str = CHARACTERS
+    most_validation: int = MOST_VALIDATION
     notes: tuple[str, ...] = ()
+
+    @property
+    def vocab_size(self) -> int:
+        return END + 1 + len(self.characters)
 
     def train_batch(self, seed: int, step: int, count: int) -> PairBatch:
         """Return batch ``step`` of the run ``seed``; no held-out item is in it."""
@@ -70,10 +80,10 @@ class Pairs:
         """Return the same pairs as texts; no item comes twice.
 
         Raises:
-            InputError: pairs beyond number MOST_VALIDATION.
+            InputError: pairs beyond number ``most_validation``.
         """
-        if first + count > MOST_VALIDATION:
-            raise InputError(f"held-out pairs to number {first + count}, expected at most {MOST_VALIDATION}")
+        if first + count > self.most_validation:
+            raise InputError(f"held-out pairs to number {first + count}, expected at most {self.most_validation}")
         return self._validation[first : first + count]
 
     def encode(self, texts: list[tuple[str, str]]) -> PairBatch:
@@ -84,7 +94,7 @@ class Pairs:
         """
         sides = []
         for column, most, head in ((0, self.max_source, []), (1, self.max_target, [BEGIN])):
-            rows = [[*head, *_numbers(pair[column]), END] for pair in texts]
+            rows = [[*head, *self._numbers(pair[column]), END] for pair in texts]
             ids, lengths = np.full((len(rows), most), PAD, dtype=np.int64), np.array([len(row) for row in rows])
             if lengths.max(initial=0) > most:
                 raise InputError(f"a text of {lengths.max()} tokens, expected at most {most}")
@@ -100,38 +110,63 @@ class Pairs:
             if number == END:
                 break
             if number > END:
-                text.append(CHARACTERS[number - 3])
+                text.append(self.characters[number - END - 1])
         return "".join(text)
 
     @cached_property
     def _validation(self) -> list[tuple[str, str]]:
         generator = np.random.default_rng((0, 2, 0))
         found: dict[int, tuple[str, str]] = {}
-        while len(found) < MOST_VALIDATION:
+        while len(found) < self.most_validation:
             item, form = self._item(generator, held_out=True)
             found.setdefault(item, self.write(item, form))
         return list(found.values())
 
     def _item(self, generator: np.random.Generator, held_out: bool) -> tuple[int, int]:
         """Return an item of one side and a form for it."""
-        while is_held_out(self.source, item := self.draw(generator)) != held_out:
+        while self.held_out(item := self.draw(generator)) != held_out:
             pass
         return item, int(generator.integers(self.forms))
 
+    def _numbers(self, text: str) -> list[int]:
+        numbers = [self.characters.find(character) + END + 1 for character in text]
+        if END in numbers:
+            raise InputError(f"{text!r} holds {text[numbers.index(END)]!r}, expected one of {self.characters!r}")
+        return numbers
+
 
 def load_pairs(source: str) -> Pairs:
-    """Return the pairs of ``builtin:numbers`` or ``builtin:dates``.
+    """Return the pairs of ``builtin:numbers``, ``builtin:dates`` or ``builtin:signatures``.
 
     Raises:
         InputError: another source.
     """
+    apart = partial(is_held_out, source)
     if source == "builtin:numbers":
         longest = len(number_words(777_777))  # seven is the longest one, seventy-seven the longest below a hundred
-        return Pairs(source, longest + 1, DIGITS + 2, _draw_number, 1, lambda n, form: (number_words(n), str(n)))
+        return Pairs(source, longest + 1, DIGITS + 2, _draw_number, 1, lambda n, form: (number_words(n), str(n)), apart)
     if source == "builtin:dates":
         longest = max(len(write_date(day, form)[0]) for day in range(FIRST_DAY, FIRST_DAY + 366) for form in range(4))
-        return Pairs(source, longest + 1, len("2000-01-01") + 2, _draw_day, 4, write_date)
-    raise InputError(f"data {source!r}: no pairs, expected builtin:numbers or builtin:dates")
+        return Pairs(source, longest + 1, len("2000-01-01") + 2, _draw_day, 4, write_date, apart)
+    if source == "builtin:signatures":
+        return _signatures(source)
+    raise InputError(f"data {source!r}: no pairs, expected builtin:numbers, builtin:dates or builtin:signatures")
+
+
+def _signatures(source: str) -> Pairs:
+    texts, held_out, notes = signatures.load_signatures()
+    return Pairs(
+        source,
+        signatures.LONGEST + 1,
+        signatures.LONGEST_TARGET + 2,
+        lambda generator: int(generator.integers(len(texts))),
+        1,
+        lambda item, form: texts[item],
+        held_out.__getitem__,
+        signatures.CHARACTERS,
+        sum(held_out),
+        notes,
+    )
 
 
 def is_held_out(source: str, item: int) -> bool:
@@ -174,10 +209,3 @@ def _draw_number(generator: np.random.Generator) -> int:
 
 def _draw_day(generator: np.random.Generator) -> int:
     return int(generator.integers(FIRST_DAY, LAST_DAY + 1))
-
-
-def _numbers(text: str) -> list[int]:
-    numbers = [CHARACTERS.find(character) + 3 for character in text]
-    if 2 in numbers:
-        raise InputError(f"{text!r} holds {text[numbers.index(2)]!r}, expected one of {CHARACTERS!r}")
-    return numbers

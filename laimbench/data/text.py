@@ -79,8 +79,8 @@ def load_tokens(source: str, vocab_size: int, tokenizer: str = "", field: str = 
     given = digest = None
     if tokenizer:
         given, digest = read_tokenizer(Path(tokenizer))
-    elif not BYTES + 1 <= vocab_size <= 1 << 20:
-        raise InputError(f"vocab_size is {vocab_size}, expected {BYTES + 1} to {1 << 20}")
+    else:
+        check_vocab_size(vocab_size)
     corpus = load_corpus(source, field)
     identity = f"{FORMAT} {digest or vocab_size} {corpus.digest}"
     folder, meta = cached("tokens", identity, lambda fresh: _build(corpus, vocab_size, given, fresh))
@@ -89,15 +89,21 @@ def load_tokens(source: str, vocab_size: int, tokenizer: str = "", field: str = 
                   tuple(meta["notes"]))  # fmt: skip
 
 
+def check_vocab_size(vocab_size: int) -> None:
+    """Raise InputError for a vocabulary that cannot hold the 256 bytes and the end token."""
+    if not BYTES + 1 <= vocab_size <= 1 << 20:
+        raise InputError(f"vocab_size is {vocab_size}, expected {BYTES + 1} to {1 << 20}")
+
+
 def _build(corpus: Corpus, vocab_size: int, tokenizer: Any, folder: Path) -> dict[str, Any]:
-    from laimbench.data.tokenizer import end_token, train_tokenizer
+    from laimbench.data.tokenizer import end_token, train_tokenizer, vocabulary_size
 
     split = corpus.split
     if tokenizer is None:
         tokenizer = train_tokenizer(corpus.texts(validation=False), vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True  # a text that spells a special token does not forge one
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    largest = vocabulary_size(tokenizer)
     dtype = np.uint16 if largest <= 1 << 16 else np.uint32
     bytes_of = {}
     for side, number in (("train", TRAIN), ("validation", VALIDATION)):

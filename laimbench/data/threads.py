@@ -6,19 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = 2
-AHEAD = 2 * THREADS  # batches that wait at most: memory stays bounded
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
-def in_threads(work: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+def in_threads(work: Callable[[Batch], Result], batches: Iterable[Batch], threads: int = THREADS) -> Iterator[Result]:
     """Yield ``work(batch)`` in the order of the batches, which are read as results are taken."""
     waiting: deque = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for batch in batches:
             waiting.append(pool.submit(work, batch))
-            if len(waiting) > AHEAD:
+            if len(waiting) > 2 * threads:  # no more wait: memory stays bounded
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

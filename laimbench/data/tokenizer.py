@@ -59,6 +59,11 @@ def end_token(tokenizer: Tokenizer, where: str) -> int:
     raise InputError(f"{where}: no token that ends a document, expected one of {', '.join(KNOWN_ENDS)}")
 
 
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """Return the rows that an embedding of its ids needs: one more than the largest."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+
 def _up_to(texts: Iterable[str], most: int) -> Iterator[str]:
     for text in texts:
         yield text

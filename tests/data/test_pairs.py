@@ -1,12 +1,15 @@
 """Pairs from exact generators: right by a reader of their own, held-out items apart."""
 
+import ast
 import datetime
 
 import numpy as np
 import pytest
 
-from laimbench.data import load_pairs
+from laimbench.data import load_pairs, signatures
+from laimbench.data.corpus import VALIDATION, load_corpus
 from laimbench.data.pairs import BEGIN, END, FIRST_DAY, LAST_DAY, PAD, is_held_out, number_words, write_date
+from laimbench.data.signatures import pair_of
 from laimbench.errors import InputError
 
 VALUES = {word: value for value, word in enumerate(
@@ -77,3 +80,53 @@ def test_wrong_pairs_are_named():
         load_pairs("builtin:dates").validation_batch(1990, 11)
     with pytest.raises(InputError, match="tokens"):
         load_pairs("builtin:numbers").encode([("1" * 100, "1")])
+
+
+def test_signatures_are_what_a_function_is_called_with():
+    code = '''
+class A:
+    async def fetch_all(self, url, /, *more, limit=3, **options) -> int:
+        """Fetch what is
+        at an address. And more."""
+    def b(cls): "Say ß in one sentence."
+    def c(x): "c(x) -> the same as d."
+    def d(x): "Short."
+    def e(x): "No full stop is here\\n\\nmore"
+'''
+    functions = ast.parse(code).body[0].body
+    assert [pair_of(function, ast.get_docstring(function)) for function in functions] == [
+        ("Fetch what is at an address.", "fetch_all(url, *more, limit, **options)"), None, None, None,
+        ("No full stop is here", "e(x)"),
+    ]  # fmt: skip
+
+
+def test_no_file_and_no_sentence_of_signatures_is_on_both_sides(small_library):
+    pairs = load_pairs("builtin:signatures")
+    texts, held_out, notes = signatures.load_signatures()
+    assert len({sentence for sentence, _ in texts}) == len(texts) > 200 and sum(held_out) == pairs.most_validation > 10
+    sources = {path.name: path.read_text() for path in small_library.glob("*.py")}
+    apart = {piece.name for piece in load_corpus("builtin:python").pieces(VALIDATION)}
+    apart |= {file for file in sources if signatures.is_held_out(file)}
+    known = 0
+    for (_, signature), out in zip(texts, held_out, strict=True):
+        name = signature.split("(")[0]
+        files = [file for file, text in sources.items() if f"def {name}(" in text]
+        if len(files) == 1:
+            known += 1
+            assert (files[0] in apart) == out
+    assert known > 200
+    trained = {pairs.decode(row) for step in range(20) for row in pairs.train_batch(0, step, 64).source}
+    asked = {sentence for sentence, _ in pairs.validation_texts(0, pairs.most_validation)}
+    assert len(asked) == pairs.most_validation and not trained & asked and len(trained) > 100
+    batch = pairs.train_batch(0, 0, 8)
+    assert batch.source.shape == (8, pairs.max_source) and batch.target.shape == (8, pairs.max_target)
+    assert pairs.vocab_size == 98 and notes[0].startswith("left out:")
+    again = load_pairs("builtin:signatures").train_batch(0, 0, 8)
+    assert np.array_equal(again.source, batch.source) and np.array_equal(again.target, batch.target)
+    with pytest.raises(InputError, match="held-out pairs"):
+        pairs.validation_batch(pairs.most_validation, 1)
+
+
+def test_the_vocabulary_of_exact_pairs_is_what_it_was():
+    assert [load_pairs(f"builtin:{name}").vocab_size for name in ("numbers", "dates")] == [43, 43]
+    assert load_pairs("builtin:numbers").encode([("a", "9")]).source[0, :2].tolist() == [17, END]
