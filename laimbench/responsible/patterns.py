@@ -24,7 +24,7 @@ PLACEHOLDERS = {
 }
 KINDS = tuple(PLACEHOLDERS)
 KEY_CHARACTERS = 1 << 14  # of a private key between its header and its end; 16,384-bit RSA has 12,800
-_SHOWN = 2  # characters of an example that are not masked
+_SHOWN = 1  # characters of an example that are not masked
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def replace(text: str, found: list[Finding]) -> str:
 
 
 def mask(kind: str, item: str) -> str:
-    """Return an item for display: two characters at most, of secrets none, and the punctuation; all else is ``*``."""
+    """Return an item for display: its first character, of secrets none, and the punctuation; all else is ``*``."""
     if kind == "private_key":
         return item.partition("\n")[0]  # the header says nothing of the key
     if kind in ("api_key", "assigned_secret"):
@@ -102,7 +102,7 @@ def _emails(text: str) -> Spans:
 
 
 # E.164: "+", country code, 8 to 15 digits in all, in groups with at most two separators between them.
-_INTERNATIONAL = re.compile(r"\+(?<![\w)\]\"'+\-.]\+)[1-9](?:[ .\-/]{0,1}[()]?[ ]?\d){7,14}(?![\w]|[.\-]\d)")
+_INTERNATIONAL = re.compile(r"\+(?<![\w)\]+\-.]\+)[1-9](?:[ .\-/]{0,1}[()]?[ ]?\d){7,14}(?![\w]|[.\-]\d)")
 # North America: (area) exchange-line, the separators required; area and exchange begin with 2 to 9;
 # a trunk prefix, 1-, may stand before it.
 _AMERICAN = re.compile(

@@ -96,7 +96,8 @@ def _redacted_parts(pieces: Iterable[Piece], found: Scan) -> Iterator[tuple[str,
             seen.add(item.kind)
             if len(found.places[item.kind]) < PLACES_KEPT:
                 masked = mask(item.kind, text[item.start : item.stop])
-                found.places[item.kind].append(Place(piece.name, line, masked))
+                name = piece.name.encode("utf-8", "backslashreplace").decode()  # a name need not be UTF-8
+                found.places[item.kind].append(Place(name, line, masked))
         line += text.count("\n", place)
         found.characters += len(text)
         if piece.last:
