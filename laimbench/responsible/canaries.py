@@ -173,7 +173,7 @@ def exposure(
     if (canaries[:, fixed] != [form.template[i] for i in fixed]).any():
         raise InputError("canaries differ from the format's fixed tokens, expected canaries of this format")
     before = np.empty(0, dtype=np.int64) if context is None else np.asarray(context, dtype=np.int64)
-    exhaustive = form.bits <= np.log2(samples)
+    exhaustive = len(form.alphabet) ** form.slots <= samples
     if exhaustive:
         size = len(form.alphabet) ** form.slots
         places = len(form.alphabet) ** np.arange(form.slots)

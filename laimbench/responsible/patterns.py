@@ -86,6 +86,7 @@ def _within(pattern: re.Pattern, text: str, numbers: list[tuple[int, int]]) -> I
 
 _DOMAIN = re.compile(r"@(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.)+([A-Za-z]{2,24})(?![\w\-]|\.\w)")
 _LOCAL_BACKWARDS = re.compile(r"[\w!#$%&'*+/=?^`{|}~.\-]{1,64}")
+_URL_BEFORE = re.compile(r"://[^\s/@]*$")
 _NOT_TOP_LEVEL = {"py", "js", "ts", "png", "jpg", "jpeg", "gif", "svg", "html", "css", "json", "txt", "md", "local"}
 
 
@@ -96,6 +97,8 @@ def _emails(text: str) -> Spans:
         local = _LOCAL_BACKWARDS.match(text[max(0, at - 64) : at][::-1])
         if not local or match[1].lower() in _NOT_TOP_LEVEL:
             continue
+        if _URL_BEFORE.search(text, max(0, at - 128), at):
+            continue  # the user of a URL, whose password has a rule of its own
         name = local[0][::-1].lstrip("'`{|}/=!#$%&*?^.-")  # quotes and operators before it are not part of it
         if name and not name.endswith(".") and ".." not in name and name != "git":  # git@host: names no person
             yield at - len(name), match.end()
@@ -118,8 +121,10 @@ _COUNTRY = re.compile(
 def _international_phones(text: str) -> Spans:
     for match in _INTERNATIONAL.finditer(text):
         item = match[0]
-        decimal = re.fullmatch(r"\+\d+\.\d+", item)  # a number with its sign
-        if not decimal and item.count("(") == item.count(")") and _COUNTRY.match(item, 1):
+        number = re.fullmatch(r"\+\d+\.\d+", item) or (
+            item[1:].isdigit() and text[max(0, match.start() - 24) : match.start()].rstrip()[-1:].isdigit()
+        )  # a decimal with its sign, or an integer in a row of such
+        if not number and item.count("(") == item.count(")") and _COUNTRY.match(item, 1):
             yield match.span()
 
 
@@ -127,15 +132,15 @@ def _american_phones(text: str, numbers: list[tuple[int, int]]) -> Spans:
     return (match.span() for match in _within(_AMERICAN, text, numbers))
 
 
-_IPV4 = re.compile(r"[1-9](?<![\w.\-+]\d)\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}(?![\w]|[.\-+]\w)")
-_IPV6 = re.compile(r"[23](?<![\w:.]\d)[0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?![\w:])")
-_VERSION = re.compile(r"(?:version|release|update|build|oid|section|[<>=~!]=)\W{0,4}$", re.IGNORECASE)
+_IPV4 = re.compile(r"[1-9](?<![\w.\-+]\d)\d{0,2}(?:\.(?:0|[1-9]\d{0,2})){3}(?![\w]|[.\-+]\w|/\d)")
+_IPV6 = re.compile(r"[23](?<![\w:.]\d)[0-9a-fA-F]{3}:[0-9a-fA-F:]{2,34}(?![\w:]|/\d)")
+_VERSION = re.compile(r"(?:version|release|update|build|oid|section|[<>=~!]=)[\W_]{0,7}$", re.IGNORECASE)
 _ADDRESS = re.compile(r"\bip|addr|host|server|dns|ping|from|gateway|client|peer|remote|://", re.IGNORECASE)
 _SMALL = 64  # four parts below this are more often a version or a section's number than an address
 
 
 def _ipv4s(text: str, numbers: list[tuple[int, int]]) -> Spans:
-    """Unicast addresses of hosts: no loopback, no netmask, nothing that looks like a version or is called one."""
+    """Unicast addresses of hosts: no loopback, no netmask, no network (a /24), nothing that looks like a version or is called one."""
     for match in _within(_IPV4, text, numbers):
         parts = [int(part) for part in match[0].split(".")]
         if parts[0] < 224 and parts[0] != 127 and max(parts) < 256 and any(parts[1:]):
@@ -153,11 +158,11 @@ def _ipv6s(text: str) -> Spans:
         yield match.span()
 
 
-# Digits as printed on cards: in one block, 4-4-4-4, or 4-6-5 (American Express).
+# Digits as printed on cards: in one block, 4-4-4-4, or 4-6-5 (American Express). The argument of a call is a number.
 _CARD = re.compile(
-    r"[2-6](?<![\w.\-+]\d)(?<!\d[ ,]\d)(?:\d{12,18}|\d{3}([ \-])(?:\d{4}\1\d{4}\1\d{4}|\d{6}\1\d{5}))(?!\w|[.\-, ]\d)"
+    r"[2-6](?<![\w.\-+]\d)(?<!\d[ ,]\d)(?<!\w\(\d)(?:\d{12,18}|\d{3}([ \-])(?:\d{4}\1\d{4}\1\d{4}|\d{6}\1\d{5}))(?!\w|[.\-, ]\d)"
 )
-_ISSUERS = re.compile(r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|"
+_ISSUERS = re.compile(r"4(?:\d{15}|\d{18})|(?:5[1-5]\d\d|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720))\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|"
                       r"6(?:011|4[4-9]\d|5\d\d)\d{12}|35\d{14}")  # fmt: skip
 
 
@@ -238,6 +243,16 @@ def _private_keys(text: str) -> Spans:
     return (match.span() for match in (_PRIVATE_KEY.finditer(text) if "-----BEGIN " in text else ()))
 
 
+_URL_PASSWORD = re.compile(r"://[^\s/@:\"'<>]{0,64}:(?P<password>[^\s/@\"'<>{}$%*]{1,128})@[\w\[]")
+
+
+def _url_passwords(text: str) -> Spans:
+    """``scheme://user:password@host``: secret by its place, however it looks."""
+    for match in _URL_PASSWORD.finditer(text) if "://" in text else ():
+        if not any(word in match["password"].lower() for word in ("password", "passwd", *_PLACEHOLDER_WORDS)):
+            yield match.span("password")
+
+
 _NAMES = ("passw", "secret", "token", "api_key", "apikey", "api-key", "access_key", "auth_key", "private_key", "pwd")
 _ASSIGNED = re.compile(
     r"[\w\-]{0,24}[\"']?\]?\s{0,4}(?::=|=>|=|:)\s{0,4}(?:(?P<quote>[\"'])(?P<quoted>[^\s\"']{8,256})(?P=quote)"
@@ -289,6 +304,7 @@ _RULES: tuple[tuple[str, Callable[[str], Spans]], ...] = (
     ("api_key", _tokens),
     ("private_key", _private_keys),
     ("assigned_secret", _assigned),
+    ("assigned_secret", _url_passwords),
 )
 _NUMBER_RULES: tuple[tuple[str, Callable[[str, list[tuple[int, int]]], Spans]], ...] = (
     ("phone", _american_phones),
