@@ -16,7 +16,8 @@ from typing import Any, TextIO
 from laimbench.data.corpus import SourceFile, load_corpus
 from laimbench.data.documents import ARROW, COMPRESSED, LINES, PARQUET, Piece, Problem, inner_suffix
 from laimbench.errors import InputError
-from laimbench.responsible.patterns import KEY_CHARACTERS, KINDS, find, mask, replace
+from laimbench.responsible.credentials import KEY_CHARACTERS
+from laimbench.responsible.patterns import KINDS, find, mask, replace
 
 PLACES_KEPT = 100  # of each kind
 _SEAM = 1 << 12  # characters in which a place to cut a line without an end is sought

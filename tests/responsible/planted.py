@@ -71,7 +71,9 @@ LOOK_ALIKES = [
     "DE89 3704 0044 0532 0130 01", "password = 'changeme'", "password = input()", "token = tokenizer_v2_large_model",
     "secret = os.environ['SECRET_1']", "api_key = 'your-api-key-123'", "token: 'identifier'", "ghp_short", "AKIAXXXXXXXXXXXXXXXX",
     "-----BEGIN CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "x += +12345", "1-2-3", "12:34:56:78", "std::vector::begin",
-    "phone 123-456-789", "100.200.3000", "+1.2345678901", "555-01-2345", "a[1000 2000 3000 4000]", "2000:1000", "0.0.0.0:80",
+    "phone 123-456-789", "100.200.3000", "+1.2345678901", "555-01-2345", "a[1000 2000 3000 4000]", "2000:1000",
+    "-2147483648  +2147483647", "default_rng(348932549825235)", '__version__ = "3.5.0.131"', "192.168.1.0/24", "2001:2::/48",
+    "postgres://user:password@db", "https://user@host.org/x", "http://{user}:{pw}@host.org", "0.0.0.0:80",
     "-2147483648  +2147483647", "default_rng(348932549825235)", '__version__ = "3.5.0.131"', "192.168.1.0/24", "2001:2::/48",
     "postgres://user:password@db", "https://user@host.org/x", "http://{user}:{pw}@host.org",
 ]  # fmt: skip

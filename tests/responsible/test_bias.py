@@ -51,11 +51,11 @@ def test_no_difference_and_one_template():
 def test_the_interval_covers_the_mean_over_templates():
     """Of templates drawn from a population of known mean difference, 95 % intervals cover it about that often."""
     rng, inside = np.random.default_rng(0), 0
-    for seed in range(60):
+    for seed in range(40):
         names = tuple("{} " + "n" * n + "m" * (20 - n) for n in rng.integers(0, 21, 30))
         (one,) = group_differences(Prejudiced(), encode, Templates(names, {"a": ("x",), "b": ("y",)}), seed=seed)
         inside += one.interval[0] <= 1.5 * 10 / 21 <= one.interval[1]
-    assert 50 <= inside <= 60
+    assert inside >= 32
 
 
 def test_the_example_file():

@@ -40,7 +40,7 @@ def test_every_canary_stands_as_often_as_wanted_and_the_rest_is_the_source():
     assert [occurrences(rows, canary) for canary in canaries] == [0, 1, 20]
     changed = (rows != plain).any(axis=1)
     assert sorted(np.flatnonzero(changed)) == sorted(source.inserted) and changed.sum() == 21
-    assert (rows != plain)[changed].sum(axis=1).max() <= FORM.template.__len__()
+    assert (rows != plain)[changed].sum(axis=1).max() <= len(FORM.template)
     assert (source.validation_windows(5, 9) == NOISE.validation_windows(5, 9)).all()
     assert (
         source.vocab_size == 50 and source.source == "noise" and source.notes[0] == "a note" and len(source.notes) == 2

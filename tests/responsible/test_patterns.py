@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laimbench.responsible.patterns import KINDS, PLACEHOLDERS, find, mask, passes_luhn, passes_mod_97, redact
+from laimbench.responsible.patterns import KINDS, PLACEHOLDERS, find, mask, redact
+from laimbench.responsible.personal import passes_luhn, passes_mod_97
 from tests.responsible.planted import LOOK_ALIKES, planted
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC/+=\n-----END RSA PRIVATE KEY-----"
@@ -44,9 +45,20 @@ def test_redaction_leaves_nothing_to_find_and_the_rest_as_it_was(corpus):
     assert redact(f"x\n{KEY}\ny") == "x\n<PRIVATE_KEY>\ny"
 
 
-def test_a_key_without_its_end_is_found_by_its_header():
-    (one,) = find("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n")
-    assert one.kind == "private_key" and one.stop == len("-----BEGIN OPENSSH PRIVATE KEY-----")
+@pytest.mark.parametrize(
+    "key",
+    [
+        KEY.replace("\n", r"\n"),
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIE\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+        + "b3BlbnNzaC1rZXktdjEAAAAA\n" * 3
+        + "b3BlbnNzaC1rZXktdjEA",  # its end is lost
+    ],
+)
+def test_private_keys_in_other_forms_are_found_whole(key):
+    text = f"x {key}\nand so on"
+    assert redact(text) == "x <PRIVATE_KEY>\nand so on"
+    assert mask("private_key", key) == key[: key.index("KEY-----") + 8]
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY=Zk3Jd9sQx8Wm2Lp7Vt4R", "export AUTH_TOKEN=Zk3Jd9sQx8Wm2Lp7Vt4R;",
@@ -86,7 +98,11 @@ def test_a_mask_shows_one_character_and_of_secrets_none():
     assert mask("private_key", KEY) == "-----BEGIN RSA PRIVATE KEY-----"
 
 
-@settings(max_examples=200, deadline=None)
+def test_the_password_of_a_url():
+    assert redact("postgres://scott:tiger@db.host.org:5432/x") == "postgres://scott:<SECRET>@db.host.org:5432/x"
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("a@.+-:(1 2349AKIApwd='\"\nİ[]/x")), st.integers(0, 3))
 def test_findings_are_in_order_within_the_text_and_never_overlap(text, repeats):
     text = text * repeats + " a@b.org "
