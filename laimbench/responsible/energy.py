@@ -161,7 +161,7 @@ class Package:
 
 
 def find_packages(powercap: Path = POWERCAP) -> list[Package]:
-    """Return the packages whose counters this process may read: domains named package-N, once each.
+    """Return the packages, domains named package-N, once each; none where this process may not read all of them.
 
     Cores, graphics and memory are parts of or beside a package, psys is the whole platform; the MMIO interface counts the same
     packages again.
@@ -173,7 +173,7 @@ def find_packages(powercap: Path = POWERCAP) -> list[Package]:
             if name.startswith("package-") and name not in packages:
                 packages[name] = Package(folder)
         except (OSError, ValueError):
-            continue
+            return []  # a part of the processor passed for all of it would be worse than an estimate
     return list(packages.values())
 
 
@@ -189,11 +189,11 @@ def _open_gpus() -> list[Any]:
         import pynvml
 
         pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     except Exception:  # no package, no driver: NVML has an error class for each
         return []
     gpus = []
-    for i in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(i)
+    for handle in handles:
         try:
             pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         except pynvml.NVMLError:

@@ -68,8 +68,8 @@ def test_a_long_block_is_read_often_enough(tree, monkeypatch):
 
 
 def test_counters_that_cannot_be_read_leave_an_estimate_that_says_so(tree, tmp_path):
-    for folder in ("intel-rapl:0", "intel-rapl:1"):
-        (tree / folder / "energy_uj").unlink()
+    assert len(find_packages(tree)) == 2
+    (tree / "intel-rapl:1" / "energy_uj").unlink()  # one that cannot be read is enough
     assert find_packages(tree) == [] and find_packages(tmp_path / "none") == []
     with EnergyMeter(powercap=tree, watts_per_core=20.0) as meter:
         sum(i * i for i in range(300_000))
