@@ -35,6 +35,7 @@ def train(
         bool | None, typer.Option(help="One matrix for tokens in and out (gpt).", rich_help_panel=MODEL)
     ] = None,
     patch: Annotated[int | None, typer.Option(help="Side of a patch (vit).", rich_help_panel=MODEL)] = None,
+    objective: Annotated[str | None, typer.Option(help="masked or classes (bert).", rich_help_panel=MODEL)] = None,
     start: Annotated[
         str | None,
         typer.Option(help="A checkpoint to go on from, to fine-tune it.", metavar="FOLDER", rich_help_panel=MODEL),

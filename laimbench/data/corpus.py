@@ -83,7 +83,7 @@ class Corpus:
         self, source: str, files: list[SourceFile], field: str = "text", problems: list[Problem] | None = None
     ):
         self.source, self.files, self.field = source, tuple(files), field
-        self._listing = problems or []
+        self.listing_problems = tuple(problems or ())
 
     def texts(self, validation: bool) -> Iterator[str]:
         """Yield the text of one side, in pieces."""
@@ -96,6 +96,10 @@ class Corpus:
             InputError: the files are not what they were when the split was made.
         """
         return (piece for _, piece in self._on(self.split.sides, self.split.counts, side))
+
+    def documents(self, report: Report) -> Iterator[tuple[SourceFile, Iterator[Piece]]]:
+        """Yield each file with the pieces of its documents, on whatever side they are; ``report`` hears what is left out."""
+        return ((file, self._read(file, report)) for file in self.files)
 
     @cached_property
     def digest(self) -> str:
@@ -120,7 +124,7 @@ class Corpus:
         Raises:
             InputError: too little text, one document only, or nothing left to hold out.
         """
-        problems = list(self._listing)
+        problems = list(self.listing_problems)
         ranks, contents, whole, counts, total = self._scan(problems.append)
         if total < MINIMUM_BYTES:
             first = f"; {problems[0]}" if problems else ""
@@ -213,13 +217,14 @@ def _signed(batch: tuple[list[int], list[bytes]]) -> tuple[np.ndarray, tuple[np.
     return np.array(batch[0]), signatures(batch[1])
 
 
-def load_corpus(source: str, field: str = "text") -> Corpus:
+def load_corpus(source: str, field: str = "text", cut: bool = True) -> Corpus:
     """Return the corpus of ``builtin:python``, ``file:PATH`` or ``dir:PATH``.
 
     ``builtin:python`` is the running interpreter's standard library without its tests. A file of plain text is a
     document, a row of a JSON-lines, Parquet or Arrow file is one, its text under ``field``. Documents are split by a hash
     of their name (path and line); a single plain text gives its last part to validation. A folder that
-    ``datasets.save_to_disk`` wrote is read as one, of a dictionary of splits its ``train``.
+    ``datasets.save_to_disk`` wrote is read as one, of a dictionary of splits its ``train``. Without ``cut`` a single plain
+    text stays one document, for readers that need no split.
 
     Raises:
         InputError: unknown source, or a missing or unusable path.
@@ -243,10 +248,10 @@ def load_corpus(source: str, field: str = "text") -> Corpus:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"data {source!r}: {path} is not a file")
-        if inner_suffix(path) in (*LINES, PARQUET):
+        if inner_suffix(path) in (*LINES, PARQUET) or not cut:
             return Corpus(source, [SourceFile(path.name, path)], field)
-        cut = _cut(source, path)
-        return Corpus(source, [SourceFile("head", path, 0, cut), SourceFile("tail", path, cut)])
+        held_out = _cut(source, path)
+        return Corpus(source, [SourceFile("head", path, 0, held_out), SourceFile("tail", path, held_out)])
     raise InputError(f"data {source!r}: unknown source, expected builtin:python, file:PATH or dir:PATH")
 
 

@@ -21,6 +21,7 @@ from laimbench.data.labelled import (
     read_sides,
 )
 from laimbench.data.operators import CLASSES, padded, windows
+from laimbench.data.operators import SOURCE as OPERATORS
 from laimbench.data.rows import ROW_SUFFIXES, read_rows, rows_digest
 from laimbench.data.special import SpecialIds
 from laimbench.data.text import check_vocab_size, load_tokens
@@ -80,7 +81,7 @@ def load_labelled_texts(source: str, vocab_size: int, tokenizer: str = "", lengt
     if not LENGTHS[0] <= length <= LENGTHS[1]:
         raise InputError(f"length is {length} tokens, expected {LENGTHS[0]} to {LENGTHS[1]}")
     problems: list[Problem] = []
-    if source == "builtin:operators":
+    if source == OPERATORS:
         corpus = load_corpus("builtin:python")
         classes, digest = CLASSES, corpus.digest
         path = load_tokens("builtin:python", vocab_size, tokenizer).folder / "tokenizer.json"
@@ -93,14 +94,14 @@ def load_labelled_texts(source: str, vocab_size: int, tokenizer: str = "", lengt
     special = SpecialIds(vocabulary_size(given))
 
     def items(held_out: bool) -> Iterator[tuple[int, np.ndarray, int]]:
-        if source == "builtin:operators":
+        if source == OPERATORS:
             return windows(corpus, given, special, length, VALIDATION if held_out else TRAIN)
         return _encoded(texts.read(held_out), given, special, length)
 
     kind = f"texts {length}"
     folder, meta = cached(
         "labelled",
-        f"{kind} {FORMAT} {source == 'builtin:operators'} {tokenizer_digest} {digest}",
+        f"{kind} {FORMAT} {source == OPERATORS} {tokenizer_digest} {digest}",
         lambda fresh: build_sides(fresh, kind, np.int32, (length,), items, problems),
     )
     sets = read_sides(source, folder, meta, classes, "texts with labels")

@@ -23,6 +23,7 @@ OPERATORS = {
     ast.Mod: "%", ast.And: "and", ast.Or: "or",
 }  # fmt: skip
 CLASSES = tuple(OPERATORS.values())
+SOURCE = "builtin:operators"
 MOST = {TRAIN: 1500, VALIDATION: 75}  # of a class: frequent ones are cut to this
 CHARACTERS_PER_TOKEN = 8  # that are encoded for a window: more than twice what tokens of code have on average
 BATCH = 512  # texts that are encoded at once

@@ -14,12 +14,12 @@ from laimbench.errors import InputError
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Linear, Stack, initialise, sinusoidal_positions
 
-BLANK = 0  # of CTC; label i is output i + 1
+BLANK = 0  # of CTC: the labels of transcripts are 1 to ``labels``
 
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """Shape of the encoder. labels: classes, or symbols of a transcript (ctc). A step is ``stride`` frames, seen through a
+    """Shape of the encoder. labels: classes, or symbols of a transcript (ctc), the blank not counted. A step is ``stride`` frames, seen through a
     window of twice that.
     """
 
@@ -93,6 +93,6 @@ class AudioEncoder(nn.Module):
             return F.cross_entropy(logits, targets)
         log_probs = logits.log_softmax(-1).transpose(0, 1)
         losses = F.ctc_loss(
-            log_probs, targets + 1, self.config.steps(lengths_B), target_lengths, BLANK, "none", zero_infinity=True
+            log_probs, targets, self.config.steps(lengths_B), target_lengths, BLANK, "none", zero_infinity=True
         )
         return losses.sum() / target_lengths.sum()

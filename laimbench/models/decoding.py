@@ -1,4 +1,5 @@
-"""Tokens out of models: sampling and streaming from a GPT, beam search from a Transformer; both with their keys and values cached.
+"""Tokens out of models: sampling and streaming from a GPT, beam search from a Transformer, both with their keys and
+values cached; labels from an audio encoder.
 
 Shapes: B sequences, V vocabulary. Sources: Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al. 2024 (min-p),
 Wu et al. 2016 (length penalty of beams).
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from laimbench.errors import InputError
+from laimbench.models.audio import BLANK, AudioEncoder
 from laimbench.models.cache import Cache
 from laimbench.models.gpt import GPT
 from laimbench.models.transformer import Transformer
@@ -166,6 +168,17 @@ def beam_search(
     best = (scores / _length_penalty(lengths)).argmax(1)
     rows = tokens[torch.arange(batch), best, 1:].tolist()
     return [row[: row.index(end)] if end in row else row for row in rows]
+
+
+@torch.no_grad()
+def ctc_greedy(model: AudioEncoder, frames_BTM: Tensor, lengths_B: Tensor) -> list[list[int]]:
+    """Return the labels of each clip: the likeliest output of every step, repetitions and blanks taken out (Graves et al. 2006)."""
+    best = model.logits(frames_BTM, lengths_B).argmax(-1)
+    said = []
+    for row, steps in zip(best, model.config.steps(lengths_B), strict=True):
+        kept = torch.unique_consecutive(row[:steps])
+        said.append(kept[kept != BLANK].tolist())
+    return said
 
 
 def _length_penalty(lengths: Tensor) -> Tensor:

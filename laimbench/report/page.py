@@ -20,8 +20,9 @@ Metrics = figures.Metrics
 
 
 def write_page(
-    path: Path, answers: list[Answer], runs: list[RunRow], metrics: Metrics, bench: dict | None, source: str
-) -> None:
+    path: Path, answers: list[Answer], runs: list[RunRow], metrics: Metrics, bench: dict | None, source: str,
+    sections: str = "",
+) -> None:  # fmt: skip
     """Write the report.
 
     Args:
@@ -29,13 +30,14 @@ def write_page(
         answers: from ``answer``; runs and metrics: of the store, metrics by run id.
         bench: the newest bench document, or None.
         source: the store's name, for "how it was made".
+        sections: HTML of other rooms, put before the table of runs; escaped by who made it.
     """
     body = [_headline(answers)]
     for one in answers:
         if one.pairs:
             body.append(_answer_sections(one, metrics))
     body.append(_bench_section(bench))
-    body.append(_runs_table(runs))
+    body += [sections, _runs_table(runs)]
     body.append(_how_it_was_made(runs, bench, source))
     template = files("laimbench.report").joinpath("page.html").read_text(encoding="utf-8")
     for name, content in (("body", "\n".join(body)), ("plotly", f"<script>{get_plotlyjs()}</script>")):

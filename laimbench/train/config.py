@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from laimbench.data.operators import SOURCE as OPERATORS
 from laimbench.errors import InputError
 from laimbench.train.rules import FAMILIES, default_heads, default_lr, of_size
 from laimbench.train.schedule import SCHEDULES
@@ -10,7 +11,8 @@ from laimbench.train.schedule import SCHEDULES
 DTYPES = ("fp32", "bf16")
 # At their defaults not part of a run's key: older stores go on.
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
-               "schedule", "image_size", "patch", "seconds", "start")  # fmt: skip
+               "schedule", "image_size", "patch", "seconds", "objective", "start")  # fmt: skip
+OBJECTIVES = ("masked", "classes")
 SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
     "kv_heads": ("gpt",),
     "hidden": ("gpt", "bert", "transformer", "vit", "audio"),
@@ -18,6 +20,7 @@ SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and head
     "mlp": ("gpt", "bert", "transformer", "vit", "audio"),
     "positions": ("gpt",),
     "patch": ("vit",),
+    "objective": ("bert",),
 }
 
 
@@ -32,6 +35,7 @@ class RunConfig:
     vocab_size: of the tokenizer that is trained; of no effect with a ``tokenizer`` (path of a tokenizer.json) and on
         synthetic data. text_field: key or column of the text in JSON lines and Parquet.
     image_size, patch: of images from folders, and of a "vit" (0: a quarter of the image). seconds: of clips from folders.
+    objective: of "bert", "masked" or "classes"; "" for classes of labelled sources, which ``builtin:operators`` is.
     label_smoothing: of "transformer". schedule: "" for the family's own. start: a checkpoint to go on from (fine-tuning).
     evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each
         (the others are evaluated on all that is held out, up to 2,000 items).
@@ -68,6 +72,7 @@ class RunConfig:
     image_size: int = 32
     patch: int = 0
     seconds: float = 1.0
+    objective: str = ""
     start: str = ""
 
     def __post_init__(self):
@@ -84,6 +89,8 @@ class RunConfig:
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
         if self.schedule and self.schedule not in SCHEDULES:
             raise InputError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.objective not in ("", *OBJECTIVES):
+            raise InputError(f"objective is {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
         for name, families in SHAPE_OPTIONS.items():
             if getattr(self, name) and self.family not in families:
                 raise InputError(f"{name} is {getattr(self, name)!r}, which family {self.family} does not have")
@@ -133,6 +140,10 @@ class RunConfig:
     @property
     def schedule_name(self) -> str:
         return self.schedule or FAMILIES[self.family].schedule
+
+    @property
+    def objective_name(self) -> str:
+        return self.objective or ("classes" if self.data == OPERATORS else "masked")
 
     @property
     def tokens_per_step(self) -> int:

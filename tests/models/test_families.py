@@ -57,7 +57,7 @@ CASES = {
     ),
     "audio-ctc": (
         lambda b: AudioEncoder(AudioConfig(10, 5, 16, 2, 2, ctc=True), b),
-        lambda: (torch.randn(3, 40, 10), torch.tensor([40, 33, 17]), ids(3, 3, high=5), torch.tensor([3, 2, 1])),
+        lambda: (torch.randn(3, 40, 10), torch.tensor([40, 33, 17]), 1 + ids(3, 3, high=5), torch.tensor([3, 2, 1])),
     ),
     "mlp": (lambda b: SimpleModel(10, 8, 3, b, depth=3), lambda: (torch.randn(3, 10), ids(3, high=3))),
 }  # fmt: skip

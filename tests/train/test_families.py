@@ -36,7 +36,7 @@ SMALL = {
     "bert": {"width": 32, "depth": 1, "vocab_size": 300, "seqlen": 32, "tokens": 16_384, "batch_size": 16},
     "transformer": {"width": 32, "depth": 1, "tokens": 1024},
     "vit": {"width": 32, "depth": 1, "tokens": 4096},
-    "audio": {"width": 32, "depth": 1, "tokens": 512, "seconds": 0.25, "lr": 3e-3},
+    "audio": {"width": 32, "depth": 1, "tokens": 1024, "seconds": 0.25, "lr": 5e-3},
     "mlp": {"width": 32, "tokens": 4096},
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_a_description_is_the_model_without_its_memory(config):
 
 @pytest.mark.parametrize("config", ["audio"], indirect=True)
 def test_tones_are_told_apart(config):
-    trainer, _ = losses(replace(config, tokens=2048))
+    trainer, _ = losses(replace(config, tokens=4096))
     assert trainer.summary()["accuracy"] == 1.0
 
 

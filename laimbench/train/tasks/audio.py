@@ -1,47 +1,84 @@
-"""Clips of sound: one class each."""
+"""Clips of sound: one class each, or a transcript each, by CTC."""
 
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from laimbench.data import load_clips, log_mel
+from laimbench.data import load_clips, load_speech, log_mel
 from laimbench.data.audio import frame_count
+from laimbench.data.spoken import NUMBERS
+from laimbench.metrics.sequences import error_rate, exact_match
 from laimbench.models import AudioConfig, AudioEncoder
+from laimbench.models.decoding import ctc_greedy
 from laimbench.models.flops import audio_training_flops
 from laimbench.train.config import RunConfig
 from laimbench.train.tasks.task import MOST_VALIDATION, ClassTask, held_out_batches, tensors
 
 RATE, BANDS = 16_000, 40
+NUMBERS_SECONDS = 2.0  # of spoken numbers, which are up to three words
 
 
 class AudioTask(ClassTask):
-    """Family "audio" on clips with classes."""
+    """Family "audio": ``builtin:spoken-numbers`` has transcripts, every other source classes."""
 
     def __init__(self, config: RunConfig):
-        self.config, self.data = config, load_clips(config.data, RATE, config.seconds)
+        self.config, self.ctc = config, config.data == NUMBERS
+        seconds = NUMBERS_SECONDS if self.ctc else config.seconds
+        self.data = load_speech(config.data, RATE, seconds) if self.ctc else load_clips(config.data, RATE, seconds)
         self.notes, self.classes = self.data.notes, len(self.data.classes)
-        self.facts = {"classes": list(self.data.classes), "bands": BANDS, "rate": RATE, "seconds": config.seconds}
+        self.facts = {
+            "classes": list(self.data.classes),
+            "ctc": self.ctc,
+            "bands": BANDS,
+            "rate": RATE,
+            "seconds": seconds,
+        }
         self.model = self.build(config, self.facts)
-        frames = int(frame_count(np.array([round(config.seconds * RATE)]), RATE)[0])
+        frames = int(frame_count(np.array([round(seconds * RATE)]), RATE)[0])
         self.flops_per_step = audio_training_flops(self.model.config, frames, config.batch_size)
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> nn.Module:
         shape = AudioConfig(
-            facts["bands"], len(facts["classes"]), config.width, config.depth, config.head_count, hidden=config.hidden,
-            mlp=config.mlp or "gelu", norm=config.norm or "layer",
+            facts["bands"], len(facts["classes"]), config.width, config.depth, config.head_count, facts["ctc"],
+            hidden=config.hidden, mlp=config.mlp or "gelu", norm=config.norm or "layer",
         )  # fmt: skip
         return AudioEncoder(shape, config.backend)
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        return _frames(self.data.train_batch(self.config.seed, step, self.config.batch_size))
+        return self._frames(self.data.train_batch(self.config.seed, step, self.config.batch_size))
 
     def validation(self) -> list[tuple[Tensor, ...]]:
-        total = min(MOST_VALIDATION, len(self.data.sets.validation))
-        return [_frames(batch) for batch in held_out_batches(self.data, 200, total)]
+        total = min(MOST_VALIDATION, self.data.validation_size)
+        return [self._frames(batch) for batch in held_out_batches(self.data, 250, total)]
 
+    def predictions(self, batch: tuple[Tensor, ...]) -> int:
+        return int(batch[-1].sum()) if self.ctc else len(batch[-1])
 
-def _frames(batch: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
-    samples, lengths, labels = batch
-    return tensors((log_mel(samples, RATE, BANDS), frame_count(lengths, RATE), labels))
+    def transcripts(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Return what was said in held-out clips, and what the model heard."""
+        said, heard = [], []
+        with torch.no_grad():
+            for frames, lengths, targets, target_lengths in self.validation():
+                said += [row[:n].tolist() for row, n in zip(targets, target_lengths, strict=True)]
+                heard += ctc_greedy(self.model, frames, lengths)
+        return said, heard
+
+    def summary(self) -> dict[str, float]:
+        """Return accuracy and the like, or of transcripts the word error rate and the share without any error."""
+        if not self.ctc:
+            return super().summary()
+        said, heard = self.transcripts()
+        return {
+            "word_error_rate": error_rate(said, heard, "symbol").rate,
+            "exact_match": float(exact_match(said, heard).mean()),
+        }
+
+    def _frames(self, batch: Any) -> tuple[Tensor, ...]:
+        if self.ctc:
+            samples, lengths, rest = batch.samples, batch.lengths, (batch.targets, batch.target_lengths)
+        else:
+            samples, lengths, *rest = batch
+        return tensors((log_mel(samples, RATE, BANDS), frame_count(lengths, RATE), *rest))

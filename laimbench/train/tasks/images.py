@@ -31,7 +31,7 @@ class ImageTask(ClassTask):
         return tensors(self.data.train_batch(self.config.seed, step, self.config.batch_size))
 
     def validation(self) -> list[tuple[Tensor, ...]]:
-        total = min(MOST_VALIDATION, len(self.data.sets.validation))
+        total = min(MOST_VALIDATION, self.data.validation_size)
         return [tensors(batch) for batch in held_out_batches(self.data, 500, total)]
 
 
