@@ -68,9 +68,9 @@ class AudioEncoder(nn.Module):
         """Return (B, N, C) and the number of steps (B,) that are not padding."""
         config, length = self.config, frames_BTM.shape[1]
         valid = (torch.arange(length, device=lengths_B.device) < lengths_B[:, None])[..., None]
-        # Loudness and the microphone's colour are a constant in each band of log power: take it out.
-        mean = (frames_BTM * valid).sum(1, keepdim=True) / lengths_B.view(-1, 1, 1)
-        x = (frames_BTM - mean) * valid
+        # Loudness is a constant in log power: take it out.
+        mean = (frames_BTM * valid).sum((1, 2)) / (lengths_B * config.bands)
+        x = (frames_BTM - mean.view(-1, 1, 1)) * valid
         padding = config.steps(length) * config.stride + config.stride - length
         windows = F.pad(x, (0, 0, 0, padding)).unfold(1, 2 * config.stride, config.stride).flatten(2)
         x = F.gelu(self.subsample(windows)).float()
