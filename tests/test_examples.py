@@ -1,12 +1,14 @@
 """The examples run, and say what they promise."""
 
 import runpy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from laimbench.ladder import load_ladder, plan_ladder
+from laimbench.ladder import Ladder, load_ladder, plan_ladder, sweep
+from laimbench.store import Store
 from laimbench.train import RunConfig, Trainer, describe, load_checkpoint, save_checkpoint
 from laimbench.train.rules import FAMILIES
 
@@ -45,3 +47,23 @@ def test_ladders_are_planned(path):
         assert all(plan.flops > 0 for plan in plans)
         sizes = list(dict.fromkeys(plan.params for plan in plans))
         assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "families").glob("*.toml")), ids=lambda path: path.stem)
+def test_ladders_of_every_family_run(path, tmp_path):
+    """All sizes and backends of the committed ladder, two steps each."""
+    ladder = load_ladder(path)
+    if ladder.runs[0].family == "audio" and shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed: builtin:spoken-digits cannot be made")
+    groups = tuple(
+        tuple(replace(run, tokens=2 * run.tokens_per_step, evals=1, eval_tokens=run.seqlen * 4) for run in group)
+        for group in ladder.groups
+        if group[0].seed == 0
+    )
+    with Store(tmp_path / "runs.sqlite") as store:
+        outcome = sweep(Ladder(ladder.name, groups), store, checkpoints=tmp_path / "models")
+        assert (outcome.trained, outcome.failures) == (6, [])
+        losses = {(run.size, run.backend): run.final_val_loss for run in store.runs()}
+    for size, backend in losses:
+        assert losses[size, backend] == pytest.approx(losses[size, "torch"], rel=1e-4)
+    assert len(list((tmp_path / "models").iterdir())) == 6

@@ -1,0 +1,111 @@
+"""Does a fitted law find the irreducible loss where it is known? Ladders on synthetic sources of exactly known entropy.
+
+Run by ``make study-entropy`` (QUICK=1: one source, a tiny ladder). GPTs of growing width are trained on windows of each source, each
+token once; the Chinchilla form is fitted to parameters, tokens and final losses, and its E, with the interval that the fit gives, is held
+against F(n), what the best predictor reaches on windows of n tokens (docs/data.md). What the best predictor happens to lose on the
+validation windows is known too: its difference from F(n) is sampling noise that all runs share, and is taken out of their losses.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from io import BytesIO
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from study_result import save
+
+from laimbench import laws
+from laimbench.data.synthetic import load_synthetic
+from laimbench.files import write_atomically
+
+SEQLEN, EVAL_TOKENS = 64, 131_072
+SOURCES = {  # depth, widths, tokens
+    "synthetic:zipf-bigram?vocab=256": (1, (8, 16, 32, 64, 128), (524_288, 1_048_576, 2_097_152, 4_194_304)),
+    "synthetic:hmm": (2, (8, 16, 32, 64), (524_288, 1_048_576, 2_097_152, 4_194_304)),
+    "synthetic:pcfg": (2, (8, 16, 32, 64), (524_288, 1_048_576, 2_097_152, 4_194_304)),
+}
+QUICK = {"synthetic:zipf-bigram?vocab=64": (1, (8, 16, 32), (16_384, 32_768, 65_536))}
+SEEDS = (0, 1)
+
+
+def train(arguments: tuple) -> dict:
+    """Train one run on one thread: for models this small, two runs beside each other are faster than one on two threads."""
+    import torch
+
+    from laimbench.train import RunConfig, Trainer
+
+    source, depth, width, tokens, seed, eval_tokens = arguments
+    torch.set_num_threads(1)
+    trainer = Trainer(RunConfig(data=source, width=width, depth=depth, seqlen=SEQLEN, batch_size=16, tokens=tokens, seed=seed,
+                                evals=1, eval_tokens=eval_tokens))  # fmt: skip
+    while not trainer.finished:
+        evaluation = trainer.advance()
+    return {"width": width, "depth": depth, "seed": seed, "params": trainer.params, "tokens": evaluation.tokens,
+            "flops": evaluation.flops, "loss": evaluation.val_loss}  # fmt: skip
+
+
+def study(source: str, ladder: tuple, seeds: tuple, eval_tokens: int, pool: ProcessPoolExecutor) -> dict:
+    depth, widths, budgets = ladder
+    tokens = load_synthetic(source)
+    bound, rate = tokens.process.finite_context_bound(SEQLEN), tokens.process.entropy_rate()
+    windows = tokens.validation_windows(eval_tokens // SEQLEN, SEQLEN + 1)
+    best = float(tokens.process.optimal_losses(windows).mean())
+    todo = [(source, depth, w, t, s, eval_tokens) for t in reversed(budgets) for w in reversed(widths) for s in seeds]
+    runs = sorted(pool.map(train, todo), key=lambda run: (run["width"], run["tokens"], run["seed"]))
+    truth = (bound.lower + bound.upper) / 2
+    columns = {name: [run[name] for run in runs] for name in ("params", "tokens", "loss")}
+    losses = np.array(columns["loss"]) - best + truth
+    labels = [f"{run['width']} {run['tokens']}" for run in runs]
+    fit = laws.fit_chinchilla(columns["params"], columns["tokens"], losses, clusters=labels)
+    low, high = fit.intervals.get("E", (0.0, float(losses.min())))  # no interval: nothing below the losses is excluded
+    found = {
+        "source": source, "seqlen": SEQLEN, "entropy_rate": [rate.lower, rate.upper], "best_loss": [bound.lower, bound.upper],
+        "best_loss_on_validation": best, "runs": runs, "params": fit.params, "E_interval": [low, high],
+        "lowest_excess": float(losses.min() - truth), "warnings": list(fit.warnings),
+        "covers": bool(low <= bound.upper and bound.lower <= high),
+    }  # fmt: skip
+    print(f"{source}: best possible {truth:.4f}, fitted E {fit.params['E']:.4f} ({low:.4f} to {high:.4f}), "
+          f"the best model is {found['lowest_excess']:.4f} above", flush=True)  # fmt: skip
+    return found
+
+
+def run(quick: bool) -> dict:
+    sources, seeds, eval_tokens = (QUICK, (0,), 8_192) if quick else (SOURCES, SEEDS, EVAL_TOKENS)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        found = [study(source, ladder, seeds, eval_tokens, pool) for source, ladder in sources.items()]
+    return {"sources": found, "covered": sum(row["covers"] for row in found)}
+
+
+def picture(result: dict, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    rows = result["sources"]
+    figure = Figure(figsize=(4.2 * len(rows), 3.8), layout="constrained")
+    for axes, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows, strict=True):
+        truth = sum(row["best_loss"]) / 2
+        shift = truth - row["best_loss_on_validation"]
+        for budget in sorted({run["tokens"] for run in row["runs"]}):
+            chosen = [run for run in row["runs"] if run["tokens"] == budget]
+            axes.plot(
+                [r["params"] for r in chosen],
+                [r["loss"] + shift for r in chosen],
+                "o",
+                ms=4,
+                label=f"{budget / 1e6:.1f} M tokens",
+            )
+        axes.axhspan(*row["E_interval"], color="#0072b2", alpha=0.2, label="fitted E, 95 %")
+        axes.axhline(truth, color="black", lw=1, label="best possible loss")
+        axes.set(xscale="log", title=row["source"].removeprefix("synthetic:"), xlabel="parameters")
+    np.atleast_1d(figure.axes)[0].set_ylabel("validation loss, nats per token")
+    np.atleast_1d(figure.axes)[0].legend(fontsize=7)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(path, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    save("entropy", run(arguments.quick), picture, arguments.quick)

@@ -1,0 +1,104 @@
+"""Do the families learn, and not just run? Each is trained from nothing and judged on held-out data against a target or a baseline.
+
+Run by ``make study-learning`` (QUICK=1: two families, a few steps). The figures and their intervals are those of ``laimbench eval``;
+each family's training takes under 15 minutes on two cores.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from laimbench.evaluate import evaluate
+from study_result import save
+
+from laimbench.files import write_atomically
+from laimbench.train import RunConfig, Trainer, save_checkpoint
+
+CODE = {"data": "builtin:python", "vocab_size": 1024}
+# name: the runs, each from the one before it; the figure; what it has to reach; the comparison
+CASES: dict[str, dict[str, Any]] = {
+    "mlp": {"runs": [{"width": 64, "tokens": 43_140, "lr": 3e-3}], "figure": "accuracy", "at_least": 0.95},
+    "vit": {"runs": [{"size": 2, "tokens": 100_000}], "figure": "accuracy", "at_least": 0.97},
+    "audio": {"runs": [{"size": 2, "tokens": 12_000}], "figure": "accuracy", "at_least": 0.95},
+    "transformer": {"runs": [{"size": 2, "tokens": 60_000}], "figure": "exact match", "at_least": 0.9},
+    "bert": {
+        "runs": [
+            {**CODE, "size": 2, "seqlen": 64, "batch_size": 32, "tokens": 4_000_000},
+            {**CODE, "data": "builtin:operators", "size": 2, "seqlen": 64, "batch_size": 32, "tokens": 4_000_000, "lr": 5e-4},
+        ],
+        "figure": "accuracy less bag of 1-2-grams", "at_least": 0.0, "compare": "bag",
+    },
+    "gpt": {
+        "runs": [{**CODE, "size": 3, "norm": "rms", "mlp": "swiglu", "positions": "rotary", "seqlen": 256, "batch_size": 8,
+                  "tokens": 6_000_000, "lr": 3e-3}],
+        "figure": "bits per byte less 5-gram", "at_most": 0.0, "compare": "ngram",
+    },
+}  # fmt: skip
+QUICK = {"mlp": {"tokens": 1438}, "transformer": {"tokens": 320, "size": 1}}
+
+
+def learn(family: str, case: dict[str, Any], overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train a family's runs and return how the last one is judged."""
+    started, train_s, start, configs = time.perf_counter(), 0.0, "", []
+    for number, run in enumerate(case["runs"]):
+        trainer = Trainer(RunConfig.from_dict({"family": family, "evals": 8, **run, **overrides, "start": start}))
+        while not trainer.finished:
+            evaluation = trainer.advance()
+            print(
+                f"{family}: {evaluation.tokens:,} of {trainer.config.tokens:,}, validation loss {evaluation.val_loss:.4f}",
+                flush=True,
+            )
+        train_s += trainer.train_seconds
+        configs.append(trainer.config.to_dict())
+        start = str(folder / f"{family}-{number}")
+        save_checkpoint(Path(start), trainer, evaluation.to_dict())
+    document = evaluate(Path(start), compare=case.get("compare", ""))
+    figures = {figure["name"]: figure for figure in (*document["figures"], *document.get("comparison", ()))}
+    judged = figures[case["figure"]]
+    value, low, high = judged["value"], judged["lower"], judged["upper"]
+    reached = value >= case["at_least"] if "at_least" in case else value <= case["at_most"]
+    print(f"{family}: {case['figure']} {value:.4f} ({low:.4f} to {high:.4f}), {train_s:.0f} s of training", flush=True)
+    return {"family": family, "params": trainer.params, "figure": case["figure"], "value": value, "lower": low, "upper": high,
+            "target": {k: case[k] for k in ("at_least", "at_most") if k in case}, "reached": bool(reached), "train_s": train_s,
+            "seconds": time.perf_counter() - started, "configs": configs, "figures": list(figures.values())}  # fmt: skip
+
+
+def run(quick: bool, only: list[str]) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        families = [f for f in (QUICK if quick else CASES) if not only or f in only]
+        rows = [learn(family, CASES[family], QUICK[family] if quick else {}, folder) for family in families]
+    finally:
+        shutil.rmtree(folder)
+    return {"families": rows, "reached": sum(row["reached"] for row in rows)}
+
+
+def picture(result: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    rows = result["families"]
+    figure = Figure(figsize=(2.2 * len(rows), 3.2), layout="constrained")
+    for axes, row in zip(figure.subplots(1, len(rows)), rows, strict=True):
+        axes.errorbar(
+            [0], [row["value"]], [[row["value"] - row["lower"]], [row["upper"] - row["value"]]], fmt="o", capsize=5
+        )
+        axes.axhline(next(iter(row["target"].values())), color="#d55e00", lw=1, label="target")
+        axes.set(title=row["family"], xticks=[], xlim=(-1, 1), ylabel=row["figure"])
+    figure.axes[0].legend(fontsize=8)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(path, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="*", default=[], choices=list(CASES), help="these families; nothing is written")
+    arguments = parser.parse_args()
+    found = run(arguments.quick, arguments.only)
+    if not arguments.only:
+        save("learning", found, picture, arguments.quick)
