@@ -59,7 +59,10 @@ class Tokens:
 
         end = end_token(read_tokenizer(self.folder / "tokenizer.json")[0], "tokenizer")
         sizes = [0, *(len(part) for part in self.validation.parts[:-1])]
-        ends = [np.flatnonzero(part == end) + first for part, first in zip(self.validation.parts, np.cumsum(sizes), strict=True)]
+        ends = [
+            np.flatnonzero(part == end) + first
+            for part, first in zip(self.validation.parts, np.cumsum(sizes), strict=True)
+        ]
         return np.searchsorted(np.concatenate(ends), positions)
 
     def _check_length(self, stream: Shards, side: str, length: int) -> None:
