@@ -26,7 +26,8 @@ def eval(
     json: JsonOption = None,
 ) -> None:
     """Evaluate a trained model on held-out data, every figure with its 95 % interval."""
-    from laimbench.evaluate import DOCUMENT_KIND, evaluate
+    from laimbench.evaluate.run import evaluate
+    from laimbench.evaluate.section import DOCUMENT_KIND
     from laimbench.store import Store
 
     console = console_for(json)

@@ -22,6 +22,7 @@ def report(
 def make_report(console: Console, store: Path, out: Path):
     """Write the page, print the answer; return it."""
     from laimbench.errors import InputError
+    from laimbench.evaluate.section import DOCUMENT_KIND as EVALUATION
     from laimbench.evaluate.section import evaluation_section
     from laimbench.report import answer, write_page
     from laimbench.responsible.section import DOCUMENT_KIND, responsible_section
@@ -31,7 +32,7 @@ def make_report(console: Console, store: Path, out: Path):
         runs = opened.runs()
         metrics = {run.id: opened.metrics(run.id) for run in runs}
         benches = opened.documents("bench")
-        evaluations = opened.documents("evaluation")
+        evaluations = opened.documents(EVALUATION)
         audits = opened.documents(DOCUMENT_KIND)
     try:
         answers = answer(runs)

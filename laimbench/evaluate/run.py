@@ -13,7 +13,6 @@ from laimbench.evaluate.sequences import evaluate_pairs, evaluate_transcripts
 from laimbench.models.backends import BACKENDS
 from laimbench.train import load_checkpoint
 
-DOCUMENT_KIND = "evaluation"
 COMPARISONS = ("ngram", "bag")
 MOST_ITEMS = 5000  # held-out items that are evaluated unless told otherwise
 

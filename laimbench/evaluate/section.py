@@ -5,6 +5,8 @@ from typing import Any
 
 from laimbench.report.page import details, table
 
+DOCUMENT_KIND = "evaluation"
+
 
 def evaluation_section(documents: list[dict[str, Any]]) -> str:
     """Return the section as HTML; '' where there is no document. Of one checkpoint on one source the newest counts.
