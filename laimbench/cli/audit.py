@@ -35,9 +35,14 @@ def audit(
     if templates is not None and model is None:
         raise InputError(f"templates {templates}: which model? expected --model CHECKPOINT with them")
     console = console_for(json)
+    checkpoint = None
+    if model is not None:  # what is wrong with it is said before the scan, which may take minutes
+        from laimbench.evaluate.language_model import read_language_model
+
+        checkpoint = read_language_model(model)
     document = privacy_part(console, source, text_field, redact)
-    if model is not None:
-        document |= model_parts(console, model, templates)
+    if checkpoint is not None:
+        document |= model_parts(console, checkpoint, templates)
     if store is not None:
         keep(store, document)
     emit_json(document, json)
@@ -63,11 +68,11 @@ def privacy_part(console: Console, source: str, text_field: str, redact: Path | 
     return {"privacy": found.to_dict()}
 
 
-def model_parts(console: Console, folder: Path, templates: Path | None) -> dict[str, Any]:
-    """Probe, print, and return {"memorisation": …}, with templates {"bias": …} as well."""
-    from laimbench.evaluate.language_model import bias_of, memorisation_of, read_language_model
+def model_parts(console: Console, checkpoint: Any, templates: Path | None) -> dict[str, Any]:
+    """Probe a gpt checkpoint, print, and return {"memorisation": …}, with templates {"bias": …} as well."""
+    from laimbench.evaluate.language_model import bias_of, memorisation_of
 
-    checkpoint = read_language_model(folder)
+    folder = checkpoint.folder
     parts = memorisation_of(checkpoint)
     one = parts["memorisation"]
     about = f"next {one['continuation']} tokens exact after {one['prefix']}"

@@ -69,9 +69,24 @@ def evaluate_gpt(task: GPTTask, scored: Scored) -> dict[str, Any]:
     if isinstance(task.data, SyntheticTokens):
         best = task.data.process.optimal_losses(scored.windows).sum(1)
         figures.append(figure("loss above the best possible", "nats per token", ratio_interval(totals - best, seqlen)))
-    mean, error = loss_by_position(scored.losses)
+    mean, error = position_losses(scored.losses, scored.clusters)
     details["loss_by_position"] = {"loss": mean.tolist(), "standard_error": error.tolist()}
     return {"unit": "windows", "items": len(totals), "figures": figures, "details": details}
+
+
+def position_losses(losses: np.ndarray, clusters: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean loss at each position and its standard error, (S,) each, of losses (n, S).
+
+    Of windows in clusters (n,) the error is the cluster-robust one, sqrt(C / (C - 1) Σ (Σ residuals of a cluster)²) / n (Liang &
+    Zeger 1986); each window by itself it is s / √n.
+    """
+    mean, error = loss_by_position(losses)
+    if clusters is None:
+        return mean, error
+    labels, of_window = np.unique(clusters, return_inverse=True)
+    sums, count = np.zeros((len(labels), losses.shape[1])), len(labels)
+    np.add.at(sums, of_window, losses - mean)
+    return mean, np.sqrt(count / (count - 1) * (sums**2).sum(0)) / len(losses)
 
 
 @torch.no_grad()

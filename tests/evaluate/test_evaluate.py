@@ -12,6 +12,7 @@ from laimbench.data import load_images, load_pairs, load_windows
 from laimbench.data.pairs import BEGIN, END
 from laimbench.data.tokenizer import read_tokenizer
 from laimbench.errors import InputError
+from laimbench.evaluate.language import position_losses
 from laimbench.evaluate.run import evaluate
 from laimbench.train import load_checkpoint
 from tests.evaluate.conftest import MARKOV, trained
@@ -70,6 +71,26 @@ def test_all_that_is_held_out_is_evaluated_once(gpt):
     laim = evaluate(gpt, backend="laim")
     assert laim["config"]["backend"] == "laim"
     assert figures(laim)["loss"]["value"] == pytest.approx(figures(document)["loss"]["value"], rel=1e-4)
+
+
+def test_windows_of_one_document_count_once():
+    """Windows said twice over, in clusters of two, tell no more than once."""
+    losses = np.random.default_rng(0).gamma(2.0, 1.0, (40, 6))
+    mean, error = position_losses(losses, None)
+    each = position_losses(losses, np.arange(40))
+    twice = position_losses(losses.repeat(2, 0), np.arange(40).repeat(2))
+    for found in (each, twice):
+        assert found[0] == pytest.approx(mean) and found[1] == pytest.approx(error)
+    assert (position_losses(losses.repeat(2, 0), None)[1] < 0.8 * error).all()
+
+
+def test_documents_are_the_clusters_of_text(gpt, tmp_path):
+    for i in range(60):
+        (tmp_path / f"{i}.txt").write_text(f"value + {i} " * 90)
+    document = evaluate(gpt, data=f"dir:{tmp_path}")
+    clusters = document["figures"][0]["clusters"]
+    assert 1 < clusters < document["items"] / 2
+    assert any(f"{clusters} documents" in note for note in document["notes"])
 
 
 def test_a_trained_gpt_against_ngrams_of_a_known_order(markov):
