@@ -14,7 +14,7 @@ from laimbench.metrics.bootstrap import interval, ratio_interval
 from laimbench.metrics.classification import confusion_matrix, expected_calibration_error, scores
 from laimbench.train.tasks.task import ClassTask
 
-MACRO = ("precision", "recall", "f1")
+AVERAGED = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def evaluate_classes(task: ClassTask, classified: Classified) -> dict[str, Any]:
 
     away = probabilities.copy()
     away[rows, target] -= 1
+    accuracy = ratio_interval(classified.hits, 1)
     figures = [
-        figure("accuracy", "share", ratio_interval(classified.hits, 1)),
-        *(figure(f"micro {name}", "share", ratio_interval(classified.hits, 1)) for name in MACRO),
-        *(figure(f"macro {name}", "share", interval(macro(name), items)) for name in MACRO),
+        *(figure(name, "share", accuracy) for name in ("accuracy", *(f"micro {name}" for name in AVERAGED))),
+        *(figure(f"macro {name}", "share", interval(macro(name), items)) for name in AVERAGED),
         figure("log loss", "nats", ratio_interval(-classified.log_probs[rows, target], 1)),
         figure("Brier score", "0 to 2", ratio_interval((away**2).sum(1), 1)),
         # Without an interval: its bias is in every sample again, which would lie too high.
@@ -68,7 +68,7 @@ def evaluate_classes(task: ClassTask, classified: Classified) -> dict[str, Any]:
     ]
     confusion = confusion_matrix(target, predicted, task.classes)
     found = scores(confusion)
-    columns = {name: [None if np.isnan(v) else float(v) for v in getattr(found, name)] for name in MACRO}
+    columns = {name: [None if np.isnan(v) else float(v) for v in getattr(found, name)] for name in AVERAGED}
     per_class = [
         {"class": name, "items": int(confusion[i].sum()), **{key: column[i] for key, column in columns.items()}}
         for i, name in enumerate(task.data.classes)
