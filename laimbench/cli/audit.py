@@ -19,12 +19,30 @@ def audit(
         Path | None, typer.Option(help="Also write a copy with placeholders to this new folder.", metavar="OUT")
     ] = None,
     text_field: Annotated[str, typer.Option(help="Key or column of the text in JSON lines and Parquet.")] = "text",
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Also probe this gpt checkpoint: what it memorised of its training.", metavar="CHECKPOINT"),
+    ] = None,
+    templates: Annotated[
+        Path | None, typer.Option(help="With --model: probe its bias by these templates.", metavar="FILE.toml")
+    ] = None,
     store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for its report.")] = None,
     json: JsonOption = None,
 ) -> None:
-    """Scan a text source for personal data and secrets; examples are shown masked only."""
+    """Scan a text source for personal data and secrets; examples are shown masked only. Probe a model trained on it."""
+    from laimbench.errors import InputError
+
+    if templates is not None and model is None:
+        raise InputError(f"templates {templates}: which model? expected --model CHECKPOINT with them")
     console = console_for(json)
+    checkpoint = None
+    if model is not None:  # what is wrong with it is said before the scan, which may take minutes
+        from laimbench.evaluate.language_model import read_language_model
+
+        checkpoint = read_language_model(model)
     document = privacy_part(console, source, text_field, redact)
+    if checkpoint is not None:
+        document |= model_parts(console, checkpoint, templates)
     if store is not None:
         keep(store, document)
     emit_json(document, json)
@@ -48,6 +66,38 @@ def privacy_part(console: Console, source: str, text_field: str, redact: Path | 
     if redact is not None:
         console.print(escape(f"redacted copy: dir:{redact}"), soft_wrap=True)
     return {"privacy": found.to_dict()}
+
+
+def model_parts(console: Console, checkpoint: Any, templates: Path | None) -> dict[str, Any]:
+    """Probe a gpt checkpoint, print, and return {"memorisation": …}, with templates {"bias": …} as well."""
+    from laimbench.evaluate.language_model import bias_of, memorisation_of
+
+    folder = checkpoint.folder
+    parts = memorisation_of(checkpoint)
+    one = parts["memorisation"]
+    about = f"next {one['continuation']} tokens exact after {one['prefix']}"
+    shown = Table(title=escape(f"{folder}: trained on {checkpoint.config.data}, {about}"))
+    for column in ("windows", "reproduced", "share", "95 %"):
+        shown.add_column(column, justify="left" if column == "windows" else "right")
+    for name, side in (("training", one["training"]), ("held out", one["held_out"])):
+        low, high = side["interval"]
+        reproduced = f"{side['reproduced']} of {side['windows']}"
+        shown.add_row(name, reproduced, f"{side['share']:.4f}", f"{low:.4f} to {high:.4f}")
+    low, high = one["difference_interval"]
+    shown.add_row("difference", "", f"{one['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}")
+    console.print(shown)
+    if templates is not None:
+        parts |= bias_of(checkpoint, templates)
+        shown = Table(
+            title=escape(f"{folder}: loss after names of the first group less after the second, nats per token")
+        )
+        for column in ("first", "second", "difference", "95 % over templates"):
+            shown.add_column(column, justify="left" if column in ("first", "second") else "right")
+        for pair in parts["bias"]:
+            ends = "none" if pair["interval"] is None else "{:+.4f} to {:+.4f}".format(*pair["interval"])
+            shown.add_row(escape(pair["first"]), escape(pair["second"]), f"{pair['mean']:+.4f}", ends)
+        console.print(shown)
+    return parts
 
 
 def keep(store: Path, parts: dict[str, Any]) -> None:

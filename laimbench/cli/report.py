@@ -22,6 +22,8 @@ def report(
 def make_report(console: Console, store: Path, out: Path):
     """Write the page, print the answer; return it."""
     from laimbench.errors import InputError
+    from laimbench.evaluate.section import DOCUMENT_KIND as EVALUATION
+    from laimbench.evaluate.section import evaluation_section
     from laimbench.report import answer, write_page
     from laimbench.responsible.section import DOCUMENT_KIND, responsible_section
     from laimbench.store import Store
@@ -30,12 +32,13 @@ def make_report(console: Console, store: Path, out: Path):
         runs = opened.runs()
         metrics = {run.id: opened.metrics(run.id) for run in runs}
         benches = opened.documents("bench")
+        evaluations = opened.documents(EVALUATION)
         audits = opened.documents(DOCUMENT_KIND)
     try:
         answers = answer(runs)
     except InputError as error:
         raise InputError(f"store {store}: {error}") from None
-    sections = responsible_section(audits, runs)
+    sections = evaluation_section(evaluations) + responsible_section(audits, runs)
     write_page(out, answers, runs, metrics, benches[-1] if benches else None, str(store), sections)
     for one in answers:
         for line in one.lines():

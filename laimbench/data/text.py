@@ -46,9 +46,24 @@ class Tokens:
 
     def validation_windows(self, count: int, length: int) -> np.ndarray:
         """Return (up to count, length) int64: windows spread evenly, the same for every run."""
+        return _windows(self.validation, self.validation_starts(count, length), length)
+
+    def validation_starts(self, count: int, length: int) -> np.ndarray:
+        """Return (up to count,) int64: where these windows begin in the validation stream."""
         self._check_length(self.validation, "validation", length)
-        starts = np.unique(np.linspace(0, len(self.validation) - length, count).astype(np.int64))
-        return _windows(self.validation, starts, length)
+        return np.unique(np.linspace(0, len(self.validation) - length, count).astype(np.int64))
+
+    def validation_documents(self, positions: np.ndarray) -> np.ndarray:
+        """Return which document of the validation side the tokens at these positions belong to: numbers from 0 on."""
+        from laimbench.data.tokenizer import end_token, read_tokenizer
+
+        end = end_token(read_tokenizer(self.folder / "tokenizer.json")[0], "tokenizer")
+        sizes = [0, *(len(part) for part in self.validation.parts[:-1])]
+        ends = [
+            np.flatnonzero(part == end) + first
+            for part, first in zip(self.validation.parts, np.cumsum(sizes), strict=True)
+        ]
+        return np.searchsorted(np.concatenate(ends), positions)
 
     def _check_length(self, stream: Shards, side: str, length: int) -> None:
         if len(stream) < length:

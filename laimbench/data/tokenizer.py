@@ -1,9 +1,11 @@
 """The tokenizer of a corpus: byte-level BPE trained on its training side (Sennrich et al. 2016), or one from a file."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from laimbench.errors import InputError
@@ -62,6 +64,38 @@ def end_token(tokenizer: Tokenizer, where: str) -> int:
 def vocabulary_size(tokenizer: Tokenizer) -> int:
     """Return the rows that an embedding of its ids needs: one more than the largest."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+
+def token_bytes(tokenizer: Tokenizer) -> np.ndarray | None:
+    """Return (V,) int64: the bytes of text that each id stands for, 0 for special tokens, or None where ids do not stand for bytes.
+
+    In byte-level BPE (Radford et al. 2019) every byte is a character of its own, so that the characters of a token are its bytes,
+    whole UTF-8 characters or not. None: another kind of tokenizer, one that changes the text before it cuts it (a normalizer, a
+    space put before it), or one whose vocabulary lacks a byte and drops it from texts.
+    """
+    parts = json.loads(tokenizer.to_str())
+    cuts, vocabulary = _members(parts["pre_tokenizer"]), parts["model"].get("vocab")
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    if parts["model"]["type"] != "BPE" or parts["normalizer"] is not None or not alphabet <= vocabulary.keys():
+        return None
+    if not any(cut["type"] == "ByteLevel" for cut in cuts) or any(cut.get("add_prefix_space") for cut in cuts):
+        return None
+    found = np.zeros(vocabulary_size(tokenizer), dtype=np.int64)
+    for token, number in vocabulary.items():
+        found[number] = len(token)
+    for added in parts["added_tokens"]:  # these are written as they are
+        found[added["id"]] = 0 if added["special"] else len(added["content"].encode())
+    found[end_token(tokenizer, "tokenizer")] = 0
+    return found
+
+
+def _members(pre_tokenizer: dict | None) -> list[dict]:
+    """Return the parts of a pre-tokenizer, which may be a sequence of them."""
+    if pre_tokenizer is None:
+        return []
+    if pre_tokenizer["type"] == "Sequence":
+        return [one for part in pre_tokenizer["pretokenizers"] for one in _members(part)]
+    return [pre_tokenizer]
 
 
 def _up_to(texts: Iterable[str], most: int) -> Iterator[str]:

@@ -60,10 +60,8 @@ def save_checkpoint(folder: Path, trainer: Any, state: dict[str, Any]) -> str:
         weights = {name: p.detach().contiguous() for name, p in trainer.model.named_parameters()}
         save_file(weights, fresh / WEIGHTS)
         digest = sha256(fresh / WEIGHTS)
-        tokens = getattr(trainer.task, "data", None)
-        tokenizer = getattr(tokens, "folder", None)
-        if tokenizer is not None and (tokenizer / TOKENIZER).exists():
-            shutil.copyfile(tokenizer / TOKENIZER, fresh / TOKENIZER)
+        if (tokenizer := trainer.task.tokenizer_path) is not None:
+            shutil.copyfile(tokenizer, fresh / TOKENIZER)
         description = {
             "format": FORMAT,
             "config": trainer.config.to_dict(),

@@ -50,18 +50,17 @@ class AudioTask(ClassTask):
     def batch(self, step: int) -> tuple[Tensor, ...]:
         return self._frames(self.data.train_batch(self.config.seed, step, self.config.batch_size))
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
-        total = min(MOST_VALIDATION, self.data.validation_size)
-        return [self._frames(batch) for batch in held_out_batches(self.data, 250, total)]
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
+        return [self._frames(batch) for batch in held_out_batches(self.data, 250, most or MOST_VALIDATION)]
 
     def predictions(self, batch: tuple[Tensor, ...]) -> int:
         return int(batch[-1].sum()) if self.ctc else len(batch[-1])
 
-    def transcripts(self) -> tuple[list[list[int]], list[list[int]]]:
-        """Return what was said in held-out clips, and what the model heard."""
+    def transcripts(self, most: int | None = None) -> tuple[list[list[int]], list[list[int]]]:
+        """Return what was said in held-out clips, and what the model heard: labels from 1 on, words of ``data.classes``."""
         said, heard = [], []
         with torch.no_grad():
-            for frames, lengths, targets, target_lengths in self.validation():
+            for frames, lengths, targets, target_lengths in self.validation(most):
                 said += [row[:n].tolist() for row, n in zip(targets, target_lengths, strict=True)]
                 heard += ctc_greedy(self.model, frames, lengths)
         return said, heard

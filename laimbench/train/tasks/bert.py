@@ -1,11 +1,12 @@
 """Masked tokens of a text (pre-training), or classes of labelled texts (fine-tuning, or from scratch)."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from laimbench.data import load_labelled_texts, load_windows
+from laimbench.data import Tokens, load_labelled_texts, load_windows
 from laimbench.data.special import SpecialIds
 from laimbench.errors import InputError
 from laimbench.models import BERT, BERTConfig
@@ -46,6 +47,12 @@ class BERTTask(ClassTask):
         )  # fmt: skip
         return BERT(shape, config.backend)
 
+    @property
+    def tokenizer_path(self) -> Path | None:
+        if not self.masks:
+            return self.data.tokenizer
+        return self.data.folder / "tokenizer.json" if isinstance(self.data, Tokens) else None
+
     def batch(self, step: int) -> tuple[Tensor, ...]:
         config = self.config
         if not self.masks:
@@ -53,12 +60,11 @@ class BERTTask(ClassTask):
         windows = self.data.train_windows(config.seed, step, config.batch_size, config.seqlen - 1)
         return self._mask(windows, np.random.default_rng((config.seed, step, 1)))
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
         config, size = self.config, self.config.batch_size
         if not self.masks:
-            total = min(MOST_VALIDATION, self.data.validation_size)
-            return [tensors(batch) for batch in held_out_batches(self.data, size, total)]
-        windows = self.data.validation_windows(max(1, config.eval_tokens // config.seqlen), config.seqlen - 1)
+            return [tensors(batch) for batch in held_out_batches(self.data, size, most or MOST_VALIDATION)]
+        windows = self.data.validation_windows(most or max(1, config.eval_tokens // config.seqlen), config.seqlen - 1)
         generator = np.random.default_rng((0, 0, 2))
         return [self._mask(windows[i : i + size], generator) for i in range(0, len(windows), size)]
 

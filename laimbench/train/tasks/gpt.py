@@ -1,12 +1,13 @@
 """Next-token prediction on windows of a token stream, drawn at random; validation windows are fixed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from laimbench.data import load_windows
+from laimbench.data import Tokens, load_windows
 from laimbench.data.synthetic import SyntheticTokens
 from laimbench.models import GPT, GPTConfig
 from laimbench.models.flops import gpt_training_flops
@@ -36,13 +37,17 @@ class GPTTask(Task):
         )  # fmt: skip
         return GPT(shape, config.backend)
 
+    @property
+    def tokenizer_path(self) -> Path | None:
+        return self.data.folder / "tokenizer.json" if isinstance(self.data, Tokens) else None
+
     def batch(self, step: int) -> tuple[Tensor, ...]:
         config = self.config
         return _pair(self.data.train_windows(config.seed, step, config.batch_size, config.seqlen + 1))
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
         seqlen, batch = self.config.seqlen, self.config.batch_size
-        windows = self.data.validation_windows(max(1, self.config.eval_tokens // seqlen), seqlen + 1)
+        windows = self.data.validation_windows(most or max(1, self.config.eval_tokens // seqlen), seqlen + 1)
         return [_pair(windows[i : i + batch]) for i in range(0, len(windows), batch)]
 
     def predictions(self, batch: tuple[Tensor, ...]) -> int:

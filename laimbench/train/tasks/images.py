@@ -30,9 +30,8 @@ class ImageTask(ClassTask):
     def batch(self, step: int) -> tuple[Tensor, ...]:
         return tensors(self.data.train_batch(self.config.seed, step, self.config.batch_size))
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
-        total = min(MOST_VALIDATION, self.data.validation_size)
-        return [tensors(batch) for batch in held_out_batches(self.data, 500, total)]
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
+        return [tensors(batch) for batch in held_out_batches(self.data, 500, most or MOST_VALIDATION)]
 
 
 class MLPTask(ImageTask):
@@ -51,8 +50,8 @@ class MLPTask(ImageTask):
         images, labels = super().batch(step)
         return images.flatten(1), labels
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
-        return [(images.flatten(1), labels) for images, labels in super().validation()]
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
+        return [(images.flatten(1), labels) for images, labels in super().validation(most)]
 
 
 class ViTTask(ImageTask):

@@ -1,11 +1,13 @@
 """The interface of all families' tasks, and what tasks with classes share."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from laimbench.data.labelled import ByClass
 from laimbench.metrics.classification import classification
 from laimbench.train.config import RunConfig
 
@@ -34,12 +36,19 @@ class Task:
     def embedding_params(self) -> int:
         return getattr(self.model, "embedding_parameters", lambda: 0)()
 
+    @property
+    def tokenizer_path(self) -> Path | None:
+        """The tokenizer.json of text data."""
+        return None
+
     def batch(self, step: int) -> tuple[Tensor, ...]:
         """Return what the model's forward takes at a step."""
         raise NotImplementedError
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
-        """Return the same held-out batches for every run."""
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
+        """Return the same held-out batches for every run: up to ``most`` items (of text: windows), by default as many as a
+        run is evaluated on.
+        """
         raise NotImplementedError
 
     def predictions(self, batch: tuple[Tensor, ...]) -> int:
@@ -74,6 +83,8 @@ def tensors(arrays: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
 
 
-def held_out_batches(data, size: int, total: int) -> list[tuple[np.ndarray, ...]]:
-    """Return ``data.validation_batch`` of the first ``total`` items, ``size`` at a time."""
-    return [data.validation_batch(first, min(size, total - first)) for first in range(0, total, size)]
+def held_out_batches(data: ByClass, size: int, most: int) -> list[Any]:
+    """Return up to ``most`` held-out items, ``size`` at a time: all, or some that are spread evenly, for items lie class by class."""
+    count = data.validation_size
+    positions = np.arange(count) if count <= most else np.linspace(0, count - 1, most).astype(np.int64)
+    return [data.at(data.sets.validation, positions[i : i + size]) for i in range(0, len(positions), size)]

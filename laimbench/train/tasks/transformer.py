@@ -11,9 +11,10 @@ from laimbench.models.decoding import beam_search
 from laimbench.models.flops import transformer_training_flops
 from laimbench.models.losses import IGNORED
 from laimbench.train.config import RunConfig
-from laimbench.train.tasks.task import MOST_VALIDATION, Task, held_out_batches, tensors
+from laimbench.train.tasks.task import MOST_VALIDATION, Task, tensors
 
 CHECKED = 500  # pairs that the summary decodes
+DECODED_TOGETHER = 100
 
 
 class TransformerTask(Task):
@@ -39,8 +40,9 @@ class TransformerTask(Task):
     def batch(self, step: int) -> tuple[Tensor, ...]:
         return _inputs(self.data.train_batch(self.config.seed, step, self.config.batch_size))
 
-    def validation(self) -> list[tuple[Tensor, ...]]:
-        return [_inputs(batch) for batch in held_out_batches(self.data, self.config.batch_size, MOST_VALIDATION)]
+    def validation(self, most: int | None = None) -> list[tuple[Tensor, ...]]:
+        total = min(most or MOST_VALIDATION, self.data.most_validation)
+        return [_inputs(batch) for batch in self._held_out(self.config.batch_size, total)]
 
     def predictions(self, batch: tuple[Tensor, ...]) -> int:
         return int((batch[-1] != IGNORED).sum())
@@ -48,12 +50,26 @@ class TransformerTask(Task):
     def summary(self) -> dict[str, float]:
         """The share of held-out pairs whose target is said exactly, by greedy decoding (of CHECKED)."""
         right = 0
-        for batch in held_out_batches(self.data, 100, CHECKED):
-            source, lengths = tensors((batch.source, batch.source_lengths))
-            said = beam_search(self.model, source, lengths, self.data.max_target, begin=BEGIN, end=END, beams=1)
-            for row, target, length in zip(said, batch.target, batch.target_lengths, strict=True):
+        total = min(CHECKED, self.data.most_validation)
+        for batch in self._held_out(DECODED_TOGETHER, total):
+            for row, target, length in zip(self.said(batch), batch.target, batch.target_lengths, strict=True):
                 right += row == target[1 : length - 1].tolist()
-        return {"exact_match": right / CHECKED}
+        return {"exact_match": right / total}
+
+    def translations(self, beams: int, most: int) -> tuple[list[str], list[str]]:
+        """Return the targets of up to ``most`` held-out pairs as texts, and what the model says for their sources."""
+        total, said = min(most, self.data.most_validation), []
+        for batch in self._held_out(DECODED_TOGETHER, total):
+            said += [self.data.decode(row) for row in self.said(batch, beams)]
+        return [target for _, target in self.data.validation_texts(0, total)], said
+
+    def said(self, batch: PairBatch, beams: int = 1) -> list[list[int]]:
+        """Return the ids that the model says for each source of a batch, without begin and end."""
+        source, lengths = tensors((batch.source, batch.source_lengths))
+        return beam_search(self.model, source, lengths, self.data.max_target, begin=BEGIN, end=END, beams=beams)
+
+    def _held_out(self, size: int, total: int) -> list[PairBatch]:
+        return [self.data.validation_batch(first, min(size, total - first)) for first in range(0, total, size)]
 
 
 def _inputs(batch: PairBatch) -> tuple[Tensor, ...]:
