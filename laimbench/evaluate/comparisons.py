@@ -16,7 +16,7 @@ from laimbench.train.tasks.gpt import GPTTask
 
 MOST_NGRAM_TOKENS = 1 << 24  # of training text: some GB at five orders
 DRAWN_ROWS = 256  # in which a synthetic source's training tokens are drawn
-MOST_BAG_ITEMS = 10_000  # training items of the linear models: seconds to a minute
+MOST_BAG_ITEMS = 20_000  # training items of the linear models: a minute
 BAGS = {"bag of words": 1, "bag of 1-2-grams": 2}
 
 
