@@ -60,10 +60,8 @@ def save_checkpoint(folder: Path, trainer: Any, state: dict[str, Any]) -> str:
         weights = {name: p.detach().contiguous() for name, p in trainer.model.named_parameters()}
         save_file(weights, fresh / WEIGHTS)
         digest = sha256(fresh / WEIGHTS)
-        tokens = getattr(trainer.task, "data", None)
-        tokenizer = getattr(tokens, "folder", None)
-        if tokenizer is not None and (tokenizer / TOKENIZER).exists():
-            shutil.copyfile(tokenizer / TOKENIZER, fresh / TOKENIZER)
+        if (tokenizer := _tokenizer_of(getattr(trainer.task, "data", None))) is not None:
+            shutil.copyfile(tokenizer, fresh / TOKENIZER)
         description = {
             "format": FORMAT,
             "config": trainer.config.to_dict(),
@@ -158,6 +156,13 @@ def read_weights(folder: Path, digest: str) -> dict[str, torch.Tensor]:
             return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def _tokenizer_of(data: Any) -> Path | None:
+    """Return the tokenizer.json of a run's data: in the folder of its tokens, or told by labelled texts."""
+    folder = getattr(data, "folder", None)
+    path = getattr(data, "tokenizer", None) if folder is None else folder / TOKENIZER
+    return path if path is not None and path.exists() else None
 
 
 def _copy(folder: Path, name: str, value: torch.Tensor, parameter: nn.Parameter) -> None:
