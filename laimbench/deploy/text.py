@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+import torch
+
 from laimbench.data.tokenizer import end_token
 from laimbench.deploy.detokenizer import Detokenizer
 from laimbench.deploy.fitting import check_text, expect_verb, own_tokenizer
@@ -13,6 +15,7 @@ from laimbench.models.decoding import Sampling, stream
 from laimbench.train.checkpoint import Checkpoint
 
 CHARACTERS_PER_TOKEN = 64  # of a prompt that are encoded at most: what lies before them would be cut anyway
+SMALL = 5_000_000  # parameters: 10 MFLOPs a token, a tenth of a millisecond of one core
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,12 @@ class Generator:
         expect_verb(checkpoint, "generate")
         self.model, self.tokenizer = checkpoint.model, own_tokenizer(checkpoint)
         self.end = end_token(self.tokenizer, str(checkpoint.tokenizer_path))
+
+    @property
+    def threads(self) -> int:
+        """How many threads a token is worth: in a small model they wait for each other longer than they work."""
+        small = sum(p.numel() for p in self.model.parameters()) < SMALL
+        return 1 if small else torch.get_num_threads()
 
     @property
     def context(self) -> int:
