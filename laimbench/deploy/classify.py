@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from laimbench.data.images import load_images, read_image
+from laimbench.data.images import Images, load_images, read_image
 from laimbench.data.labelled import Unusable
 from laimbench.data.operators import SOURCE as OPERATORS
 from laimbench.data.special import SpecialIds
@@ -93,8 +94,12 @@ class Classifier:
             raise InputError(f"{item}: images need Pillow: pip install 'laimbench[images]'") from None
         return image.transpose(2, 0, 1).astype(np.float32) / 255, ""
 
+    @cached_property
+    def _digits(self) -> Images:
+        return load_images(DIGITS)
+
     def _digit(self, item: str) -> np.ndarray:
-        digits = load_images(DIGITS)
+        digits = self._digits
         number = item.removeprefix(DIGITS).removeprefix(":")
         if not (number.isdecimal() and number.isascii() and int(number) < digits.validation_size):
             raise InputError(f"{item}: expected {DIGITS}:N with N from 0 to {digits.validation_size - 1}")
