@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -87,24 +88,21 @@ def create_app(generator: Generator, name: str, limits: Limits | None = None, to
                 429, f"{limits.concurrent} requests are running, try again", code="rate_limit_exceeded",
                 kind="requests", headers={"Retry-After": "1"},
             )  # fmt: skip
-        steps = workers.run(work(generator, asked), limits.seconds)
-        try:
-            prompts = await anext(steps)  # before the status is sent: what is wrong with them is an error of its own
-        except TimeoutError:
-            raise timed_out(limits) from None
+        steps = with_api_errors(workers.run(work(generator, asked), limits.seconds), limits)
+        prompts = await anext(steps)  # before the status is sent: what is wrong with them is an error of its own
         answer = Answer(name)
         if asked.stream:
-            events = stream_events(steps, prompts, asked, answer, limits)
+            events = stream_events(steps, prompts, asked, answer)
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        return await whole(steps, prompts, asked, request, answer, limits)
+        return await whole(steps, prompts, asked, request, answer)
 
     return app
 
 
 def check_token(request: Request, token: str) -> None:
     """Raise ApiError 401 unless the request has the token."""
-    given = request.headers.get("authorization", "")
-    if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    given = request.headers.get("authorization", "").encode("latin-1")  # the bytes as they were sent
+    if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
         raise ApiError(
             401, "expected the server's token: Authorization: Bearer TOKEN", code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
@@ -164,8 +162,23 @@ def work(generator: Generator, asked: CompletionRequest) -> Iterator[list[Prompt
     yield from generator.stream(prompts, asked.max_tokens, sampling, asked.stops)
 
 
+async def with_api_errors(steps: AsyncIterator, limits: Limits) -> AsyncIterator:
+    """Yield the steps; whatever ends them early is logged and becomes an ApiError, so that the connection lives on."""
+    async with aclosing(steps):
+        try:
+            async for step in steps:
+                yield step
+        except ApiError:
+            raise
+        except TimeoutError:
+            raise ApiError(504, f"not finished within {limits.seconds:g} s", kind="timeout", code="timeout") from None
+        except Exception:
+            logging.getLogger(__name__).exception("a completion failed")
+            raise ApiError(500, "the server failed", kind="server_error") from None
+
+
 async def stream_events(
-    steps: AsyncIterator, prompts: list[Prompt], asked: CompletionRequest, answer: Answer, limits: Limits
+    steps: AsyncIterator, prompts: list[Prompt], asked: CompletionRequest, answer: Answer
 ) -> AsyncIterator[str]:
     """Yield server-sent events; closed early (the client has gone), it stops the generation."""
     said = [0] * len(prompts)
@@ -176,11 +189,8 @@ async def stream_events(
                     said[piece.row] = piece.tokens
                     if piece.text or piece.finish_reason:
                         yield event(answer.body([choice(piece.row, piece.text, piece.finish_reason)]))
-        except TimeoutError:
-            yield event(timed_out(limits).body)
-        except Exception as error:  # the status is sent: the error can only be an event
-            yield event(ApiError(500, "the server failed", kind="server_error").body)
-            raise error
+        except ApiError as error:  # the status is sent: the error can only be an event
+            yield event(error.body)
         else:
             if asked.stream_options.include_usage:
                 yield event(answer.body([], counts(prompts, said, asked.n)))
@@ -188,33 +198,20 @@ async def stream_events(
 
 
 async def whole(
-    steps: AsyncIterator,
-    prompts: list[Prompt],
-    asked: CompletionRequest,
-    request: Request,
-    answer: Answer,
-    limits: Limits,
+    steps: AsyncIterator, prompts: list[Prompt], asked: CompletionRequest, request: Request, answer: Answer
 ) -> Response:
     """Return the completion when it is finished; a client that goes away stops it."""
     rows: list[list[Piece]] = [[] for _ in prompts]
     async with aclosing(steps):
-        try:
-            async for step in steps:
-                for piece in step:
-                    rows[piece.row].append(piece)
-                if await request.is_disconnected():
-                    return Response(status_code=CLIENT_CLOSED)
-        except TimeoutError:
-            raise timed_out(limits) from None
+        async for step in steps:
+            for piece in step:
+                rows[piece.row].append(piece)
+            if await request.is_disconnected():
+                return Response(status_code=CLIENT_CLOSED)
     choices = [choice(i, "".join(p.text for p in row), row[-1].finish_reason) for i, row in enumerate(rows)]
-    used = counts(prompts, [row[-1].tokens for row in rows], asked.n)
-    return JSONResponse(answer.body(choices, used))
+    return JSONResponse(answer.body(choices, counts(prompts, [row[-1].tokens for row in rows], asked.n)))
 
 
 def counts(prompts: list[Prompt], said: list[int], n: int) -> dict[str, int]:
     """Return the usage; a prompt counts once, however many completions it has."""
     return usage(sum(len(prompt.tokens) for prompt in prompts[::n]), sum(said))
-
-
-def timed_out(limits: Limits) -> ApiError:
-    return ApiError(504, f"not finished within {limits.seconds:g} s", kind="timeout", code="timeout")

@@ -37,12 +37,15 @@ class Workers:
             self.running -= 1
             self._cancels.discard(cancel)
 
-        loop.run_in_executor(self._pool, _work, work, cancel, loop, items).add_done_callback(stopped)
+        thread = loop.run_in_executor(self._pool, _work, work, cancel, loop, items)
+        thread.add_done_callback(stopped)
         deadline = loop.time() + seconds
         try:
             while True:
                 async with asyncio.timeout_at(deadline):
                     item = await items.get()
+                if item is _OVER or isinstance(item, BaseException):
+                    await thread  # the place is free before the caller hears of the end
                 if item is _OVER:
                     return
                 if isinstance(item, BaseException):

@@ -120,6 +120,4 @@ def ctc(models):
 def transformer(models):
     pairs = load_pairs("builtin:numbers")
     config = RunConfig.from_dict({"family": "transformer", "data": pairs.source, "width": 16, "depth": 1})
-    return untrained(
-        models / "transformer", config, {"vocab_size": pairs.vocab_size, "max_target": pairs.max_target}
-    )
+    return untrained(models / "transformer", config, {"vocab_size": pairs.vocab_size, "max_target": pairs.max_target})

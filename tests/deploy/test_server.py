@@ -59,8 +59,11 @@ def test_a_completion_is_the_generators(client, generator):
     assert body["choices"] == [
         {"index": 0, "text": expected.text, "logprobs": None, "finish_reason": expected.finish_reason}
     ]
-    assert body["usage"] == {"prompt_tokens": 6, "completion_tokens": expected.completion_tokens,
-                             "total_tokens": 6 + expected.completion_tokens}  # fmt: skip
+    assert body["usage"] == {
+        "prompt_tokens": expected.prompt_tokens,
+        "completion_tokens": expected.completion_tokens,
+        "total_tokens": expected.prompt_tokens + expected.completion_tokens,
+    }
 
 
 def test_prompts_as_texts_or_tokens_and_n(client, generator):
@@ -131,7 +134,9 @@ def test_what_is_too_much_or_wrong_is_refused(client, status, said, body):
     assert client.get("/health").json()["running"] == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"temperature": NaN}', b'{"prompt": "\\ud83d"}', b"\xff", b"[" * 3000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b'{"temperature": NaN}', b'{"prompt": "\\ud83d"}', b"\xff", b"[" * 3000]
+)
 def test_bad_json(client, content):
     response = client.post("/v1/completions", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 400 and response.json()["error"]["type"] == "invalid_request_error"
@@ -149,7 +154,9 @@ def test_other_paths_and_methods_are_errors_of_the_same_shape(client):
 
 
 def test_null_and_harmless_fields_are_defaults(client):
-    response = ask(client, prompt="a", max_tokens=2, stop=None, seed=None, logprobs=None, best_of=1, echo=False, user="me")
+    response = ask(
+        client, prompt="a", max_tokens=2, stop=None, seed=None, logprobs=None, best_of=1, echo=False, user="me"
+    )
     assert response.status_code == 200
 
 
