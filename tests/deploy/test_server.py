@@ -187,7 +187,11 @@ class Slow:
             yield step
 
 
-LONG = {"prompt": "", "max_tokens": 47, "top_k": 0, "temperature": 100, "seed": 3}  # says its end at 0.4 % a token
+LONG = {
+    "prompt": "",
+    "max_tokens": 47,
+    "temperature": 0,
+}  # what it learned: whole lines, each character of it told at once
 
 
 def wait_until_idle(client):
