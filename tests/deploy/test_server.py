@@ -218,7 +218,8 @@ def test_a_client_that_goes_away_stops_the_generation(generator, streamed):
 def test_more_requests_than_run_at_once_are_told_to_wait(generator):
     with serving(Slow(generator, 0.05)) as client:
         with client.stream("POST", "/v1/completions", json={**LONG, "stream": True}) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()  # held on to: dropped, it closes the connection
+            next(lines)
             assert client.get("/health").json()["running"] == 1  # the event loop answers meanwhile
             refused = ask(client, max_tokens=1)
             assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
