@@ -17,7 +17,8 @@ INTERRUPTED = 130
 
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
 # typer.Typer called `app` (a verb with sub-verbs). The order is the order of `laimbench --help`.
-VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "audit", "eval", "report")
+VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
+         "transcribe", "serve", "audit", "report")  # fmt: skip
 
 
 def build_app() -> typer.Typer:

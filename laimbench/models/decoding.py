@@ -17,6 +17,8 @@ from laimbench.models.cache import Cache
 from laimbench.models.gpt import GPT
 from laimbench.models.transformer import Transformer
 
+SEEDS = 1 << 63
+LEAST_TEMPERATURE = 1e-30
 LENGTH_PENALTY = 0.6  # alpha of Wu et al. 2016, as in Vaswani et al. 2017, section 6.1
 
 
@@ -41,18 +43,21 @@ class Sampling:
             raise InputError(f"top_p is {self.top_p}, expected above 0 to 1")
         if not 0 <= self.min_p <= 1:
             raise InputError(f"min_p is {self.min_p}, expected 0 to 1")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, expected 0 or more")
+        if not 0 <= self.seed < SEEDS:
+            raise InputError(f"seed is {self.seed}, expected 0 to {SEEDS - 1}")
 
     def filtered(self, logits: Tensor) -> Tensor:
         """Return the log-probabilities (B, V) that are drawn from, -inf where nothing is; needs a temperature above 0."""
-        logits = logits.float() / self.temperature
+        # The likeliest at 0, so that no temperature makes an infinity of it; below LEAST_TEMPERATURE fp32 has no other left.
+        logits = logits.float()
+        logits = (logits - logits.amax(-1, keepdim=True)) / max(self.temperature, LEAST_TEMPERATURE)
         if 0 < self.top_k < logits.shape[-1]:
             least = logits.topk(self.top_k).values[:, -1:]
             logits = logits.masked_fill(logits < least, -torch.inf)
         if self.top_p < 1:
             ordered, places = logits.softmax(-1).sort(descending=True, stable=True)
-            beyond = ordered.cumsum(-1) - ordered >= self.top_p  # the likeliest always stays
+            beyond = ordered.cumsum(-1) - ordered >= self.top_p
+            beyond[:, 0] = False  # the likeliest stays, though top_p may be 0 in fp32
             logits = logits.masked_fill(torch.zeros_like(beyond).scatter(-1, places, beyond), -torch.inf)
         if self.min_p:
             probabilities = logits.softmax(-1)
@@ -83,7 +88,7 @@ def stream(
     lengths = torch.tensor([len(prompt) for prompt in prompts])
     tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(prompt) for prompt in prompts], batch_first=True)
     cache = Cache(config.depth, lengths, min(config.seqlen, int(lengths.max()) + new_tokens))
-    generators = [torch.Generator().manual_seed(sampling.seed + row) for row in range(len(prompts))]
+    generators = [torch.Generator().manual_seed((sampling.seed + row) % SEEDS) for row in range(len(prompts))]
     open_rows = [True] * len(prompts)
     h = model.hidden(tokens, cache)
     cache.advance(lengths)

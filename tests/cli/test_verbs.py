@@ -22,7 +22,8 @@ def test_version_and_help(capsys):
     assert main(["--version"]) == 0 and capsys.readouterr().out.strip() == __version__
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "audit", "eval", "report"):
+    for verb in ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify",
+                 "translate", "transcribe", "serve", "audit", "report"):  # fmt: skip
         assert re.search(rf"\b{verb}\b", text)
 
 

@@ -94,6 +94,15 @@ def test_sampling_filters():
         assert torch.allclose(sampling.filtered(logits).exp(), torch.tensor([expected]), atol=1e-6), sampling
 
 
+@pytest.mark.parametrize(
+    "extreme", [{"temperature": 1e-300}, {"temperature": 1e-38}, {"top_p": 1e-300}, {"min_p": 1.0}, {"top_k": 1}]
+)
+def test_the_most_extreme_sampling_takes_the_likeliest(extreme):
+    model = gpt()
+    greedy = generate(model, PROMPTS, 6, Sampling(temperature=0))
+    assert generate(model, PROMPTS, 6, Sampling(seed=2**63 - 1, **extreme)) == greedy
+
+
 def test_sampling_draws_from_its_law():
     model = gpt()
     said = [row[0] for row in generate(model, [[3, 1]] * 4000, 1, Sampling(temperature=0.7, top_k=5, seed=11))]
@@ -115,6 +124,7 @@ def test_sampling_draws_from_its_law():
         (lambda m: Sampling(top_p=0), "top_p is 0"),
         (lambda m: Sampling(min_p=2), "min_p is 2"),
         (lambda m: Sampling(top_k=-1), "top_k is -1"),
+        (lambda m: Sampling(seed=2**63), "seed is 9223372036854775808"),
     ],
 )
 def test_wrong_input_is_named(call, message):

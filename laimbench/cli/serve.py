@@ -1,0 +1,78 @@
+"""``laimbench serve``: a trained gpt behind OpenAI's completions API."""
+
+import ipaddress
+import socket
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from laimbench.cli.output import console_for
+from laimbench.cli.using import CheckpointArgument, opened
+from laimbench.errors import InputError
+
+CONNECTIONS = 100  # open at once; uvicorn answers 503 beyond
+GRACE_S = 5  # for answers under way when the server is stopped
+
+
+def serve(
+    checkpoint: CheckpointArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own need --token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    token: Annotated[
+        str, typer.Option(envvar="LAIMBENCH_TOKEN", help="What clients send as Authorization: Bearer TOKEN.")
+    ] = "",
+    concurrent: Annotated[int, typer.Option(min=1, help="Requests generated at once; more are told to wait.")] = 4,
+    seconds: Annotated[float, typer.Option(min=1, help="Limit of a request.")] = 120.0,
+) -> None:
+    """Serve POST /v1/completions, GET /v1/models and GET /health until interrupted."""
+    if not token and not is_loopback(host):
+        raise InputError(f"--host {host} is reachable from other machines, expected a --token with it")
+    try:
+        import uvicorn
+
+        from laimbench.deploy.serve import Limits, create_app
+    except ModuleNotFoundError as error:
+        raise InputError(f"the server needs the package {error.name}: pip install 'laimbench[serve]'") from None
+    import torch
+
+    from laimbench.deploy import Generator
+
+    generator = opened(checkpoint, Generator)
+    torch.set_num_threads(generator.threads)
+    name = checkpoint.resolve().name
+    app = create_app(generator, name, Limits(concurrent=concurrent, seconds=seconds), token)
+    with listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        message = f"{name} on http://{shown}:{listener.getsockname()[1]}/v1/completions"
+        console_for(None).print(escape(message), soft_wrap=True)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=GRACE_S
+        )
+        try:
+            uvicorn.Server(config).run([listener])
+        except KeyboardInterrupt:  # how a server is meant to end
+            return
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        InputError: no such address, or the port is taken.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(f"--host {host} --port {port}: cannot listen ({error.strerror or error})") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
