@@ -6,7 +6,6 @@ tokenizer.json      where the data is text
 """
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,20 +48,20 @@ def save_checkpoint(folder: Path, trainer: Any, state: dict[str, Any]) -> str:
         InputError: the folder holds something else. RunError: the disk is full.
     """
     data = getattr(getattr(trainer.task, "data", None), "folder", None)
-    tokenizer = data / TOKENIZER if data is not None and (data / TOKENIZER).exists() else None
+    tokenizer = (data / TOKENIZER).read_bytes() if data is not None and (data / TOKENIZER).exists() else None
     return write_checkpoint(folder, trainer.config, trainer.task.facts, state, trainer.model, tokenizer)
 
 
 def write_checkpoint(
-    folder: Path, config: RunConfig, facts: dict[str, Any], state: dict[str, Any], model: nn.Module, tokenizer: Path | None
+    folder: Path, config: RunConfig, facts: dict[str, Any], state: dict[str, Any], model: nn.Module, tokenizer: bytes | None
 ) -> str:
-    """Write a model that no trainer holds, and a copy of its tokenizer.json; otherwise as ``save_checkpoint``."""
+    """Write a model that no trainer holds, and its tokenizer.json; otherwise as ``save_checkpoint``."""
     try:
         with whole_folder(folder, "a checkpoint", lambda path: (path / DESCRIPTION).exists()) as fresh:
             save_file({name: p.detach().contiguous() for name, p in model.named_parameters()}, fresh / WEIGHTS)
             digest = sha256(fresh / WEIGHTS)
             if tokenizer is not None:
-                shutil.copyfile(tokenizer, fresh / TOKENIZER)
+                (fresh / TOKENIZER).write_bytes(tokenizer)
             description = {
                 "format": FORMAT,
                 "config": config.to_dict(),
