@@ -53,7 +53,12 @@ def save_checkpoint(folder: Path, trainer: Any, state: dict[str, Any]) -> str:
 
 
 def write_checkpoint(
-    folder: Path, config: RunConfig, facts: dict[str, Any], state: dict[str, Any], model: nn.Module, tokenizer: bytes | None
+    folder: Path,
+    config: RunConfig,
+    facts: dict[str, Any],
+    state: dict[str, Any],
+    model: nn.Module,
+    tokenizer: bytes | None,
 ) -> str:
     """Write a model that no trainer holds, and its tokenizer.json; otherwise as ``save_checkpoint``."""
     try:

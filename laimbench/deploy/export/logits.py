@@ -110,7 +110,9 @@ FAMILIES: dict[type[nn.Module], _Family] = {
         lambda model: min(model.config.seqlen, MOST_TOKENS),
     ),
     Transformer: _Family(
-        lambda model, source, lengths, target: model.output(model.decode(target, model.encode(source, lengths), lengths)),
+        lambda model, source, lengths, target: model.output(
+            model.decode(target, model.encode(source, lengths), lengths)
+        ),
         lambda model: {"source": TOKENS, "lengths": LENGTHS, "target": {0: "batch", 1: "target_sequence"}},
         _pair_sample,
         lambda model: MOST_TOKENS,

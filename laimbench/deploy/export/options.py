@@ -8,12 +8,47 @@ from laimbench.errors import InputError
 REQUIRED = object()
 # They change no logit of a trained model: names, tokens' ids, dropout, how weights were first drawn, what is returned.
 HARMLESS = frozenset(
-    "architectures model_type transformers_version laimbench_version _name_or_path name_or_path dtype torch_dtype use_cache "
-    "bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id unk_token_id decoder_start_token_id "
-    "initializer_range task_specific_params gradient_checkpointing return_dict output_attentions output_hidden_states "
-    "torchscript attention_dropout attn_pdrop embd_pdrop resid_pdrop hidden_dropout_prob attention_probs_dropout_prob "
-    "classifier_dropout summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj "
-    "pretraining_tp n_ctx label2id reorder_and_upcast_attn".split()
+    [
+        "architectures",
+        "model_type",
+        "transformers_version",
+        "laimbench_version",
+        "_name_or_path",
+        "name_or_path",
+        "dtype",
+        "torch_dtype",
+        "use_cache",
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+        "sep_token_id",
+        "cls_token_id",
+        "unk_token_id",
+        "decoder_start_token_id",
+        "initializer_range",
+        "task_specific_params",
+        "gradient_checkpointing",
+        "return_dict",
+        "output_attentions",
+        "output_hidden_states",
+        "torchscript",
+        "attention_dropout",
+        "attn_pdrop",
+        "embd_pdrop",
+        "resid_pdrop",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj",
+        "pretraining_tp",
+        "n_ctx",
+        "label2id",
+        "reorder_and_upcast_attn",
+    ]
 )
 
 

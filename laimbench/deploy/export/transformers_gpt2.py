@@ -22,7 +22,12 @@ def table(depth: int, tied: bool) -> list[Entry]:
     for i in range(depth):
         ours, theirs = f"stack.blocks.{i}", f"{PREFIX}h.{i}"
         entries += pairs({f"{ours}.norm1": f"{theirs}.ln_1", f"{ours}.norm2": f"{theirs}.ln_2"}, ["weight", "bias"])
-        products = {"attention.qkv": "attn.c_attn", "attention.project": "attn.c_proj", "mlp.up": "mlp.c_fc", "mlp.down": "mlp.c_proj"}
+        products = {
+            "attention.qkv": "attn.c_attn",
+            "attention.project": "attn.c_proj",
+            "mlp.up": "mlp.c_fc",
+            "mlp.down": "mlp.c_proj",
+        }
         for own, other in products.items():
             entries.append(Entry(f"{ours}.{own}.weight", (f"{theirs}.{other}.weight",), transposed=True))
             entries.append(Entry(f"{ours}.{own}.bias", (f"{theirs}.{other}.bias",)))
@@ -67,7 +72,9 @@ def read(options: Options, weights: Weights) -> Found:
         "eps": options.get("layer_norm_epsilon", float, 1e-5), "tied": tied,
     }  # fmt: skip
     if not any(name.startswith(PREFIX) for name in weights.values):  # the first GPT-2s were saved without their head
-        weights.values = {name if name.startswith("lm_head") else PREFIX + name: v for name, v in weights.values.items()}
+        weights.values = {
+            name if name.startswith("lm_head") else PREFIX + name: v for name, v in weights.values.items()
+        }
     weights.drop(lambda name: name.endswith((".attn.bias", ".attn.masked_bias")))  # causal masks
     found = weights.to_ours(table(depth, tied))
     if tied:

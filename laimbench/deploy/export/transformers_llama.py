@@ -87,7 +87,9 @@ def _rope_base(options: Options) -> float:
         given = dict(options.get(name, dict, {}))
         kinds = {given.pop("rope_type", "default"), given.pop("type", "default")}
         bases.add(given.pop("rope_theta", None))
-        options.refuse_unless(kinds == {"default"} and not any(given.values()), name, "expected positions without scaling")
+        options.refuse_unless(
+            kinds == {"default"} and not any(given.values()), name, "expected positions without scaling"
+        )
     bases.discard(None)
     options.refuse_unless(len(bases) < 2, "rope_theta", f"expected one base, found {', '.join(map(str, bases))}")
     return float(bases.pop()) if bases else ROPE_BASE
