@@ -7,13 +7,18 @@ from tokenizers import Tokenizer, processors
 
 from laimbench.data.special import SpecialIds
 from laimbench.data.tokenizer import END_OF_DOCUMENT, KNOWN_ENDS
+from laimbench.errors import InputError
+from laimbench.train.checkpoint import TOKENIZER
 
 SPECIAL = ("<|mask|>", "<|cls|>", "<|pad|>")  # in the order of SpecialIds
 
 
-def written(content: str, vocab_size: int, seqlen: int, encoder: bool) -> tuple[str, dict[str, Any], int | None] | None:
+def written(content: str, vocab_size: int, seqlen: int, encoder: bool) -> tuple[str, dict[str, Any], int | None]:
     """Return both files of a checkpoint's tokenizer and the id that ends a document. An encoder's has the special tokens too and
-    begins every text with the first of its sequence. None where the ids would not be those of the model.
+    begins every text with the first of its sequence.
+
+    Raises:
+        InputError: their ids would not be those of the model.
     """
     tokenizer = Tokenizer.from_str(content)
     end = next((token for token in KNOWN_ENDS if tokenizer.token_to_id(token) is not None), END_OF_DOCUMENT)
@@ -25,7 +30,10 @@ def written(content: str, vocab_size: int, seqlen: int, encoder: bool) -> tuple[
         ids = SpecialIds(vocab_size)
         tokenizer.add_special_tokens(list(SPECIAL))
         if not ends_in_ours(tokenizer, vocab_size):
-            return None
+            raise InputError(
+                f"{TOKENIZER}: has not the {vocab_size} tokens of the model before its special tokens; "
+                "take it out of the checkpoint to export without"
+            )
         _, first, _ = SPECIAL
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{first} $A", special_tokens=[(first, ids.cls)]
