@@ -94,7 +94,9 @@ def test_pickles_are_not_read(folder):
         read_transformers(folder)
 
 
-@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": {"a": "../other.safetensors"}}', '{"weight_map": {"a": "x.bin"}}'])
+@pytest.mark.parametrize(
+    "index", ["{", "[]", '{"weight_map": {"a": "../other.safetensors"}}', '{"weight_map": {"a": "x.bin"}}']
+)
 def test_a_wrong_index_is_named(folder, index):
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(index)
