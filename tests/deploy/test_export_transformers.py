@@ -21,8 +21,9 @@ def hf():
     return pytest.importorskip("transformers")
 
 
-@pytest.fixture(params=[*GPTS, *BERTS])
-def exported(request, tmp_path):
+@pytest.fixture(scope="module", params=[*GPTS, *BERTS])
+def exported(request, tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp(request.param)
     folder = make(request.param, tmp_path / "model")
     comparison = export_transformers(load_checkpoint(folder, "torch"), tmp_path / "out")
     assert comparison.difference <= comparison.allowed
