@@ -28,7 +28,6 @@ OTHERS = {
     "audio": ({"family": "audio"}, {**SOUND, "ctc": False}),
     "audio-ctc": ({"family": "audio", "norm": "rms"}, {**SOUND, "ctc": True}),
 }
-NAMES = [*GPTS, *BERTS, *OTHERS]
 
 
 def values_and_facts(name: str, vocab_size: int) -> tuple[dict, dict]:
