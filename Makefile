@@ -32,6 +32,7 @@ $(VENV)/.tested: $(INSTALLED)
 	touch $@
 
 lint: $(VENV)/.tested
+	! git grep -nE '^(<{7}|>{7}) '
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl')

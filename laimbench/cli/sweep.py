@@ -17,6 +17,9 @@ def sweep(
         bool, typer.Option("--dry-run", help="Print models, FLOPs and expected minutes; train nothing.")
     ] = False,
     measure: Annotated[bool, typer.Option(help="With --dry-run: time a few steps of each model.")] = True,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Keep every trained model in a folder of its own in here.", metavar="FOLDER")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Train models of growing size with several backends, same seeds and data. Started again, it goes on where it stopped."""
@@ -31,13 +34,13 @@ def sweep(
         print_plan(console, plans)
         emit_json([plan.to_dict() for plan in plans], json)
         return
-    outcome = run_ladder(console, planned, store)
+    outcome = run_ladder(console, planned, store, checkpoints)
     emit_json({"store": str(store), "trained": outcome.trained, "skipped": outcome.skipped,
                "failures": outcome.failures}, json)  # fmt: skip
     raise_failures(outcome)
 
 
-def run_ladder(console: Console, ladder, store: Path):
+def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None):
     """Train a ladder into a store with progress on the console; return the outcome."""
     from laimbench.cli.progress import SweepProgress
     from laimbench.ladder import plan_ladder, sweep
@@ -46,7 +49,7 @@ def run_ladder(console: Console, ladder, store: Path):
     with Store(store) as opened:
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
         with SweepProgress(console, total) as progress:
-            outcome = sweep(ladder, opened, listener=progress)
+            outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints)
     console.print(
         f"{outcome.trained} runs trained, {outcome.skipped} done before, {len(outcome.failures)} failed: {store}"
     )
@@ -78,5 +81,5 @@ def print_plan(console: Console, plans) -> None:
 
 def minutes_of(plans) -> str:
     if any(plan.seconds is None for plan in plans):
-        return "not measured"
+        return "not measured" if all(plan.seconds is None for plan in plans) else "not all measured"
     return f"{sum(plan.seconds for plan in plans) / 60:.2f}"

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from laimbench import provenance
 from laimbench.errors import RunError
 from laimbench.ladder.config import Ladder
 from laimbench.ladder.plan import run_key
 from laimbench.store import Store
-from laimbench.train import Evaluation, RunConfig, Trainer
+from laimbench.train import Evaluation, RunConfig, Trainer, save_checkpoint
 
 
 @dataclass
@@ -37,12 +38,14 @@ def sweep(
     *,
     listener: Listener | None = None,
     trainer: Callable[[RunConfig], Trainer] = Trainer,
+    checkpoints: Path | None = None,
 ) -> Outcome:
     """Train every run of the ladder that the store does not hold as done.
 
     Runs that differ in their backend only are trained together, one segment each in turn, and who goes first changes from
     segment to segment: whatever else the machine does hits both alike. A run that fails is recorded with its message and
-    the others go on. A kill loses at most the runs of one group; they are trained again.
+    the others go on. A kill loses at most the runs of one group; they are trained again. With ``checkpoints`` the trained
+    models are kept in folders there, named by ``checkpoint_name``.
     """
     listener = listener or Listener()
     outcome = Outcome()
@@ -59,7 +62,7 @@ def sweep(
             open_runs.append(config)
         if open_runs and len(open_runs) < len(group):
             listener.note(f"{open_runs[0].size}: trained without its pair, which is done; their times are not paired")
-        _train_group(ladder.name, open_runs, store, listener, trainer, outcome)
+        _train_group(ladder.name, open_runs, store, listener, trainer, outcome, checkpoints)
     return outcome
 
 
@@ -70,7 +73,21 @@ class _Run:
     id: int
 
 
-def _train_group(sweep_name, configs, store, listener, trainer, outcome) -> None:
+def checkpoint_name(config: RunConfig) -> str:
+    """Return a name that tells runs apart for people, and by the beginning of the key for good."""
+    parts = (
+        config.family,
+        config.size,
+        config.tokens,
+        config.dtype,
+        f"s{config.seed}",
+        config.backend,
+        run_key(config)[:8],
+    )
+    return "-".join(map(str, parts))
+
+
+def _train_group(sweep_name, configs, store, listener, trainer, outcome, checkpoints) -> None:
     active = []
     for config in configs:
         built = trainer(config)
@@ -95,6 +112,8 @@ def _train_group(sweep_name, configs, store, listener, trainer, outcome) -> None
             store.log(run.id, [evaluation.to_dict()])
             listener.evaluated(run.config, run.trainer, evaluation)
             if run.trainer.finished:
+                if checkpoints is not None:
+                    save_checkpoint(checkpoints / checkpoint_name(run.config), run.trainer, evaluation.to_dict())
                 store.finish_run(run.id, "done", run.trainer.summary())
                 outcome.trained += 1
                 listener.finished(run.config, "")
