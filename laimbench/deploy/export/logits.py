@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laimbench.errors import InputError
 from laimbench.models import BERT, GPT, AudioEncoder, SimpleModel, Transformer, ViT
 
 MOST_TOKENS = 32  # of a random sequence: enough to see every layer at work
@@ -134,8 +135,14 @@ FAMILIES: dict[type[nn.Module], _Family] = {
 
 
 def logits_of(model: nn.Module) -> Logits:
-    """Return the module of a model's logits."""
-    return Logits(model, FAMILIES[type(model)])
+    """Return the module of a model's logits, which is not trained any more.
+
+    Raises:
+        InputError: a model of a family that nobody told here how its logits come about.
+    """
+    if type(model) not in FAMILIES:
+        raise InputError(f"model is a {type(model).__name__}, expected one of laimbench's families to export")
+    return Logits(model, FAMILIES[type(model)]).eval()
 
 
 def varied(logits: Logits) -> list[tuple[Tensor, ...]]:
