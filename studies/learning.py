@@ -12,9 +12,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from laimbench.evaluate.run import evaluate
 from study_result import save
 
+from laimbench.evaluate.run import evaluate
 from laimbench.files import write_atomically
 from laimbench.train import RunConfig, Trainer, save_checkpoint
 

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted (everything s
 """
 
 import errno
+import keyword
 import sys
 import traceback
 from importlib import import_module
@@ -16,9 +17,10 @@ from laimbench.errors import LaimbenchError
 INTERRUPTED = 130
 
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
-# typer.Typer called `app` (a verb with sub-verbs). The order is the order of `laimbench --help`.
+# typer.Typer called `app` (a verb with sub-verbs). Where the verb is a word of Python's own, both names end in an
+# underscore. The order is the order of `laimbench --help`.
 VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
-         "transcribe", "serve", "audit", "report")  # fmt: skip
+         "transcribe", "serve", "export", "import", "audit", "report")  # fmt: skip
 
 
 def build_app() -> typer.Typer:
@@ -37,11 +39,12 @@ def build_app() -> typer.Typer:
             raise typer.Exit
 
     for verb in VERBS:
-        module = import_module(f"laimbench.cli.{verb}")
+        name = f"{verb}_" if keyword.iskeyword(verb) else verb
+        module = import_module(f"laimbench.cli.{name}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=verb)
         else:
-            app.command(name=verb)(getattr(module, verb))
+            app.command(name=verb)(getattr(module, name))
     return app
 
 

@@ -31,6 +31,12 @@ def train(
     norm: Annotated[str | None, typer.Option(help="layer or rms.", rich_help_panel=MODEL)] = None,
     mlp: Annotated[str | None, typer.Option(help="gelu, gelu_tanh, relu or swiglu.", rich_help_panel=MODEL)] = None,
     positions: Annotated[str | None, typer.Option(help="learned or rotary (gpt).", rich_help_panel=MODEL)] = None,
+    rope_base: Annotated[
+        float | None, typer.Option(help="Base of rotary positions (gpt); by default 10,000.", rich_help_panel=MODEL)
+    ] = None,
+    eps: Annotated[
+        float | None, typer.Option(help="Of the norms (gpt, bert), where --start needs its own.", rich_help_panel=MODEL)
+    ] = None,
     tied: Annotated[
         bool | None, typer.Option(help="One matrix for tokens in and out (gpt).", rich_help_panel=MODEL)
     ] = None,

@@ -73,7 +73,7 @@ class AudioEncoder(nn.Module):
         x = (frames_BTM - mean.view(-1, 1, 1)) * valid
         padding = config.steps(length) * config.stride + config.stride - length
         windows = F.pad(x, (0, 0, 0, padding)).unfold(1, 2 * config.stride, config.stride).flatten(2)
-        x = F.gelu(self.subsample(windows)).float()
+        x = F.gelu(self.subsample(windows)).to(frames_BTM.dtype)
         x = x + sinusoidal_positions(torch.arange(x.shape[1], device=x.device), config.width)
         steps = config.steps(lengths_B)
         return self.stack(x, Context(key_lengths=steps)), steps

@@ -74,7 +74,9 @@ class ViT(nn.Module):
         side = self.config.patch
         patches = images.unfold(2, side, side).unfold(3, side, side)  # (B, K, rows, columns, P, P)
         patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
-        x = torch.cat([self.first.expand(len(images), 1, -1).to(images.dtype), self.embed(patches).to(images.dtype)], 1)
+        x = torch.cat(
+            [self.first.expand(images.shape[0], 1, -1).to(images.dtype), self.embed(patches).to(images.dtype)], 1
+        )
         h = self.stack(x + self.positions.weight, Context())
         return self.classify(h[:, 0])
 

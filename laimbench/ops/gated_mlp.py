@@ -1,5 +1,7 @@
 """The gated perceptron of a Transformer block, fused. C, F, O: input, hidden and output channels."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,7 +43,7 @@ def gated_mlp(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor, *, activa
 
 @torch.library.register_fake("laimbench::gated_mlp")
 def _(x, w_gate, w_up, w_down, activation, keep):
-    kept = (x.shape[:-1].numel(), w_gate.shape[0]) if keep else (0,)
+    kept = (math.prod(x.shape[:-1]), w_gate.shape[0]) if keep else (0,)
     return x.new_empty(*x.shape[:-1], w_down.shape[0]), x.new_empty(kept), x.new_empty(kept)
 
 

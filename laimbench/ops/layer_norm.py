@@ -1,5 +1,7 @@
 """Layer norm, with the residual addition that precedes it in a pre-norm block fused in."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -56,7 +58,7 @@ def check_norm(x: Tensor, residual: Tensor | None, vectors: dict[str, Tensor | N
 
 def fake_norm(x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return what a norm's kernel returns without its values: out, x + residual, one statistic per row."""
-    statistic = x.new_empty(x.shape[:-1].numel(), dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
+    statistic = x.new_empty(math.prod(x.shape[:-1]), dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
     return x.new_empty(x.shape), x.new_empty(x.shape if residual is not None else 0), statistic
 
 

@@ -1,5 +1,7 @@
 """The two-layer perceptron of a Transformer block, fused. C, F, O: input, hidden and output channels."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -47,7 +49,7 @@ def check_second(x: tuple[str, Tensor], w1: tuple[str, Tensor], w2: tuple[str, T
 
 @torch.library.register_fake("laimbench::mlp")
 def _(x, w1, b1, w2, b2, activation, keep_pre):
-    tokens = x.shape[:-1].numel()
+    tokens = math.prod(x.shape[:-1])
     pre = x.new_empty(tokens, w1.shape[0]) if keep_pre else x.new_empty(0)
     return x.new_empty(*x.shape[:-1], w2.shape[0]), pre
 

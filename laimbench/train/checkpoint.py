@@ -6,9 +6,6 @@ tokenizer.json      where the data is text
 """
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from torch import nn
 
 from laimbench.data.cache import sha256
 from laimbench.errors import InputError, RunError
+from laimbench.files import whole_folder
 from laimbench.train.config import RunConfig
 
 FORMAT = 1
@@ -49,37 +47,37 @@ def save_checkpoint(folder: Path, trainer: Any, state: dict[str, Any]) -> str:
     Raises:
         InputError: the folder holds something else. RunError: the disk is full.
     """
-    if folder.exists() and not (folder / DESCRIPTION).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: holds something else than a checkpoint, expected a new folder")
+    path = trainer.task.tokenizer_path
+    tokenizer = None if path is None else path.read_bytes()
+    return write_checkpoint(folder, trainer.config, trainer.task.facts, state, trainer.model, tokenizer)
+
+
+def write_checkpoint(
+    folder: Path,
+    config: RunConfig,
+    facts: dict[str, Any],
+    state: dict[str, Any],
+    model: nn.Module,
+    tokenizer: bytes | None,
+) -> str:
+    """Write a model that no trainer holds, and its tokenizer.json; otherwise as ``save_checkpoint``."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    try:
-        weights = {name: p.detach().contiguous() for name, p in trainer.model.named_parameters()}
-        save_file(weights, fresh / WEIGHTS)
-        digest = sha256(fresh / WEIGHTS)
-        if (tokenizer := trainer.task.tokenizer_path) is not None:
-            shutil.copyfile(tokenizer, fresh / TOKENIZER)
-        description = {
-            "format": FORMAT,
-            "config": trainer.config.to_dict(),
-            "facts": trainer.task.facts,
-            "state": {k: None if isinstance(v, float) and v != v else v for k, v in state.items()},
-            "sha256": digest,
-        }
-        (fresh / DESCRIPTION).write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        for file in fresh.iterdir():
-            file.chmod(0o644)
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-        fresh.chmod(0o755)
-        _replace(fresh, folder)
+        with whole_folder(folder, "a checkpoint", lambda path: (path / DESCRIPTION).exists()) as fresh:
+            save_file({name: p.detach().contiguous() for name, p in model.named_parameters()}, fresh / WEIGHTS)
+            digest = sha256(fresh / WEIGHTS)
+            if tokenizer is not None:
+                (fresh / TOKENIZER).write_bytes(tokenizer)
+            description = {
+                "format": FORMAT,
+                "config": config.to_dict(),
+                "facts": facts,
+                "state": {k: None if isinstance(v, float) and v != v else v for k, v in state.items()},
+                "sha256": digest,
+            }
+            text = json.dumps(description, indent=2, allow_nan=False) + "\n"
+            (fresh / DESCRIPTION).write_text(text, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise RunError(f"{folder}: the checkpoint cannot be written ({error})") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return digest
 
 
@@ -163,13 +161,3 @@ def _copy(folder: Path, name: str, value: torch.Tensor, parameter: nn.Parameter)
         raise InputError(f"{folder / WEIGHTS}: {name} is {tuple(value.shape)}, expected {tuple(parameter.shape)}")
     with torch.no_grad():
         parameter.copy_(value)
-
-
-def _replace(fresh: Path, folder: Path) -> None:
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-    folder.rename(old / "was")
-    fresh.rename(folder)
-    shutil.rmtree(old)

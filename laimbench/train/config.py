@@ -11,7 +11,8 @@ from laimbench.train.schedule import SCHEDULES
 DTYPES = ("fp32", "bf16")
 # At their defaults not part of a run's key: older stores go on.
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
-               "schedule", "image_size", "patch", "seconds", "objective", "start")  # fmt: skip
+               "schedule", "image_size", "patch", "seconds", "objective", "start",
+               "rope_base", "eps")  # fmt: skip
 OBJECTIVES = ("masked", "classes")
 SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
     "kv_heads": ("gpt",),
@@ -19,6 +20,8 @@ SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and head
     "norm": ("gpt", "vit", "audio"),
     "mlp": ("gpt", "bert", "transformer", "vit", "audio"),
     "positions": ("gpt",),
+    "rope_base": ("gpt",),
+    "eps": ("gpt", "bert"),
     "patch": ("vit",),
     "objective": ("bert",),
 }
@@ -30,6 +33,7 @@ class RunConfig:
 
     depth: blocks (on each side of "transformer"); linear layers of "mlp". kv_heads, hidden, norm, mlp, positions: of the
         blocks, 0 or "" for the family's own; see ``laimbench.models``. tied: whether a "gpt" shares its embedding.
+    rope_base: of rotary positions; eps: of the norms; 0 for the family's own. Models from elsewhere need theirs.
     tokens: training tokens of "gpt" and "bert" (in steps of batch_size x seqlen); of the others samples (pairs, images, clips).
     dtype: "fp32", or "bf16" for autocast with fp32 master weights.
     vocab_size: of the tokenizer that is trained; of no effect with a ``tokenizer`` (path of a tokenizer.json) and on
@@ -74,6 +78,8 @@ class RunConfig:
     seconds: float = 1.0
     objective: str = ""
     start: str = ""
+    rope_base: float = 0.0
+    eps: float = 0.0
 
     def __post_init__(self):
         from laimbench.models.backends import BACKENDS
@@ -97,7 +103,8 @@ class RunConfig:
         for name in ("width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "weight_decay", "grad_clip"):
+        for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "weight_decay", "grad_clip", "rope_base",
+                     "eps"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
         for name in ("warmup_fraction", "label_smoothing"):

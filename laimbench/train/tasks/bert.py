@@ -43,7 +43,7 @@ class BERTTask(ClassTask):
     def build(config: RunConfig, facts: dict[str, Any]) -> BERT:
         shape = BERTConfig(
             SpecialIds(facts["vocab_size"]).total, config.seqlen, config.width, config.depth, config.head_count,
-            config.hidden, config.mlp or "gelu", len(facts["classes"]),
+            config.hidden, config.mlp or "gelu", len(facts["classes"]), config.eps or BERTConfig.eps,
         )  # fmt: skip
         return BERT(shape, config.backend)
 

@@ -34,6 +34,7 @@ class GPTTask(Task):
         shape = GPTConfig(
             facts["vocab_size"], config.seqlen, config.width, config.depth, config.head_count, config.tied, config.kv_heads,
             config.hidden, config.norm or "layer", config.mlp or "gelu", config.positions or "learned",
+            config.rope_base or GPTConfig.rope_base, config.eps or GPTConfig.eps,
         )  # fmt: skip
         return GPT(shape, config.backend)
 
