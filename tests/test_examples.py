@@ -51,12 +51,15 @@ def test_ladders_are_planned(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "families").glob("*.toml")), ids=lambda path: path.stem)
 def test_ladders_of_every_family_run(path, tmp_path):
-    """All sizes and backends of the committed ladder, two steps each."""
+    """All sizes and backends of the committed ladder at a quarter of their width, two steps each."""
     ladder = load_ladder(path)
     if ladder.runs[0].family == "audio" and shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng is not installed: builtin:spoken-digits cannot be made")
     groups = tuple(
-        tuple(replace(run, tokens=2 * run.tokens_per_step, evals=1, eval_tokens=run.seqlen * 4) for run in group)
+        tuple(
+            replace(run, width=run.width // 4, tokens=2 * run.tokens_per_step, evals=1, eval_tokens=run.seqlen * 4)
+            for run in group
+        )
         for group in ladder.groups
         if group[0].seed == 0
     )

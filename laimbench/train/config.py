@@ -42,7 +42,7 @@ class RunConfig:
     objective: of "bert", "masked" or "classes"; "" for classes of labelled sources, which ``builtin:operators`` is.
     label_smoothing: of "transformer". schedule: "" for the family's own. start: a checkpoint to go on from (fine-tuning).
     evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each
-        (the others are evaluated on all that is held out, up to 2,000 items).
+        (the others are evaluated on all that is held out, up to 500 items).
     """
 
     family: str = "gpt"

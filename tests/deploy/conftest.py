@@ -2,7 +2,6 @@
 
 import json
 import wave
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from laimbench.data.pairs import load_pairs
 from laimbench.deploy import Generator
 from laimbench.train import RunConfig, Trainer, load_checkpoint, save_checkpoint
+from laimbench.train.checkpoint import write_checkpoint
 from laimbench.train.tasks import TASKS
 
 RATE = 16_000
@@ -102,9 +102,7 @@ def untrained(folder, config, facts):
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(4)
-    save_checkpoint(
-        folder, SimpleNamespace(model=model, config=config, task=SimpleNamespace(facts=facts, data=None)), {}
-    )
+    write_checkpoint(folder, config, facts, {}, model, None)
     return folder
 
 

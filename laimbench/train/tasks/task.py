@@ -11,7 +11,7 @@ from laimbench.data.labelled import ByClass
 from laimbench.metrics.classification import classification
 from laimbench.train.config import RunConfig
 
-MOST_VALIDATION = 2000  # items that a run is evaluated on, where they are not tokens
+MOST_VALIDATION = 500  # items that a run is evaluated on, where they are not tokens
 
 
 class Task:

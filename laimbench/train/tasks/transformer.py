@@ -13,7 +13,7 @@ from laimbench.models.losses import IGNORED
 from laimbench.train.config import RunConfig
 from laimbench.train.tasks.task import MOST_VALIDATION, Task, tensors
 
-CHECKED = 500  # pairs that the summary decodes
+CHECKED = 200  # pairs that the summary decodes
 DECODED_TOGETHER = 100
 
 
