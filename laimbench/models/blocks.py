@@ -217,15 +217,22 @@ class Stack(nn.Module):
         return x_BSC if self.norm is None else self.norm(branch_BSC, x_BSC)[0]
 
 
-def initialise(model: nn.Module) -> None:
-    """Draw all weights from a normal law of INIT_STD, biases zero. In pre-norm stacks the layers that add to the residual stream
-    are drawn smaller by the root of their number: the stream's variance does not grow with depth (Radford et al. 2019).
+def initialise(model: nn.Module, std: float | None = INIT_STD) -> None:
+    """Draw all weights from a normal law of this standard deviation, None: 1 / root of a layer's inputs (LeCun et al. 1998); biases
+    are zero. In pre-norm stacks the layers that add to the residual stream are drawn smaller by the root of their number: the
+    stream's variance does not grow with depth (Radford et al. 2019).
     """
+
+    def draw(layer: nn.Linear, share: float = 1.0) -> None:
+        nn.init.normal_(layer.weight, std=share * (std or layer.in_features**-0.5))
+
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=INIT_STD)
+        if isinstance(module, nn.Linear):
+            draw(module)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=INIT_STD)
     for stack in (module for module in model.modules() if isinstance(module, Stack)):
         if stack.config.post_norm:
             continue
@@ -239,7 +246,7 @@ def initialise(model: nn.Module) -> None:
             )
         ]
         for layer in writers:
-            nn.init.normal_(layer.weight, std=INIT_STD / len(writers) ** 0.5)
+            draw(layer, len(writers) ** -0.5)
 
 
 def split_heads(x_BSC: Tensor, head_size: int) -> Tensor:

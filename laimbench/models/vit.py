@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from laimbench.errors import InputError
 from laimbench.models.backends import get_ops
-from laimbench.models.blocks import INIT_STD, BlockConfig, Context, Linear, Stack, initialise
+from laimbench.models.blocks import BlockConfig, Context, Linear, Stack, initialise
+
+POSITION_STD = 0.5  # about the standard deviation of what patches become
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ class ViT(nn.Module):
         self.positions = nn.Embedding(config.patches + 1, config.width)
         self.stack = Stack(config.block, config.depth, self.ops)
         self.classify = Linear(config.width, config.classes, self.ops)
-        initialise(self)
-        # Pixels are not tokens of variance 1: keep what a patch says at its size (LeCun), positions small beside it.
-        nn.init.normal_(self.embed.weight, std=config.patch_values**-0.5)
-        nn.init.normal_(self.first, std=INIT_STD)
+        # Pixels are no tokens, of which each has a vector of its own: with small weights attention sees a mean of all patches for
+        # a long time. So weights keep the variance of what they read, and places are as large as what patches say.
+        initialise(self, std=None)
+        nn.init.normal_(self.positions.weight, std=POSITION_STD)
+        nn.init.normal_(self.first, std=POSITION_STD)
 
     def embedding_parameters(self) -> int:
         return self.positions.weight.numel() + self.first.numel()
