@@ -81,4 +81,4 @@ def evaluate(path: Path, inputs: dict[str, Tensor]):
         return session.run(None, arrays)[0]
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(path).run(None, arrays)[0]
+    return ReferenceEvaluator(str(path)).run(None, arrays)[0]
