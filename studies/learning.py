@@ -29,7 +29,7 @@ CASES: dict[str, dict[str, Any]] = {
     "transformer": {"runs": [{"size": 2, "tokens": 60_000}], "figure": "exact match, greedy", "at_least": 0.9},
     "bert": {
         "runs": [
-            {**CODE, "size": 2, "seqlen": 64, "batch_size": 32, "tokens": 4_000_000},
+            {**CODE, "size": 2, "seqlen": 64, "batch_size": 16, "tokens": 8_000_000, "lr": 1.5e-3},
             {**CODE, "data": "builtin:operators", "size": 2, "seqlen": 64, "batch_size": 32, "tokens": 4_000_000, "lr": 5e-4},
         ],
         "figure": "model less bag of 1-2-grams", "at_least": 0.0, "compare": "bag",
