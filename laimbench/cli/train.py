@@ -121,9 +121,11 @@ def train(
 
         def evaluated(self, config, trainer, evaluation):
             evaluations.append(evaluation.to_dict())
+            rate = f"{evaluation.tokens_per_s:,.0f} {unit}/s" if evaluation.step else ""
+            train_loss = f"train {evaluation.train_loss:.4f}  " if evaluation.step else " " * 14
             console.print(
                 f"step {evaluation.step:5}/{trainer.total_steps}  {evaluation.tokens:>10,} {unit}  "
-                f"train {evaluation.train_loss:.4f}  val {evaluation.val_loss:.4f}  {evaluation.tokens_per_s:,.0f} {unit}/s"
+                f"{train_loss}val {evaluation.val_loss:.4f}  {rate}"
             )
             if trainer.finished and out is not None:
                 kept["sha256"] = save_checkpoint(out, trainer, evaluations[-1])
