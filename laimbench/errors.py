@@ -21,3 +21,14 @@ class RunError(LaimbenchError):
     """A run that could not be finished (NaN loss, full disk, lost store); what was done is kept."""
 
     exit_code = 1
+
+
+def require_at_least_one(settings: object, *names: str) -> None:
+    """Refuse a configuration of which one of these numbers is below 1.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise InputError(f"{name} is {getattr(settings, name)}, expected 1 or more")

@@ -4,7 +4,6 @@ Run by ``make study-calibration`` (QUICK=1: a few tables, for CI). A nominal 95 
 Monte-Carlo standard error of each share stands beside it.
 """
 
-import argparse
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -12,10 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from study_result import save
+from study_result import command_line, save, save_figure
 
 from laimbench import laws
-from laimbench.files import write_atomically
 from laimbench.laws.intervals import bca_interval
 from laimbench.laws.likelihood import delta_interval
 
@@ -117,8 +115,6 @@ def run(quick: bool) -> dict:
 
 def picture(result: dict, path: Path) -> None:
     """Draw the coverage of every scenario and quantity, by method, around the nominal level."""
-    from io import BytesIO
-
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.5 * len(result["rows"]) + 1.6), layout="constrained")
@@ -136,13 +132,9 @@ def picture(result: dict, path: Path) -> None:
     axes.set_xlim(min(0.85, *(min(r["coverage"]["bca"].values()) for r in result["rows"])) - 0.01, 1.0)
     axes.set_xlabel("share of 95 % intervals that contain the truth, a point per quantity")
     axes.legend(loc="lower left", fontsize=8)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, buffer.getvalue())
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__).parse_args()
     save("calibration", run(arguments.quick), picture, arguments.quick)

@@ -6,18 +6,15 @@ against F(n), what the best predictor reaches on windows of n tokens (docs/data.
 validation windows is known too: its difference from F(n) is sampling noise that all runs share, and is taken out of their losses.
 """
 
-import argparse
 from concurrent.futures import ProcessPoolExecutor
-from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from study_result import save
+from study_result import command_line, save, save_figure
 
 from laimbench import laws
 from laimbench.data.synthetic import load_synthetic
-from laimbench.files import write_atomically
 
 SEQLEN, EVAL_TOKENS = 64, 131_072
 SOURCES = {  # depth, width
@@ -96,13 +93,9 @@ def picture(result: dict, path: Path) -> None:
         axes.set(xscale="log", title=row["source"].removeprefix("synthetic:"), xlabel="training tokens")
     np.atleast_1d(figure.axes)[0].set_ylabel("validation loss, nats per token")
     np.atleast_1d(figure.axes)[0].legend(fontsize=7)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, buffer.getvalue())
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__).parse_args()
     save("entropy", run(arguments.quick), picture, arguments.quick)

@@ -4,7 +4,6 @@ Run by ``make study-laws-speed`` (QUICK=1: a twentieth of it). Ours is timed bef
 ours is above SciPy's by more than a millionth, the optimum is the published table's, and how many starts of each reach it.
 """
 
-import argparse
 import time
 from itertools import product
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
-from study_result import save
+from study_result import command_line, save
 
 from laimbench import laws
 from laimbench.laws.fit import fit_form
@@ -88,9 +87,7 @@ def run(quick: bool) -> dict:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__).parse_args()
     result = run(arguments.quick)
     print({name: value for name, value in result.items() if name != "ours_s"})
     save("laws-speed", result, None, arguments.quick)

@@ -1,23 +1,20 @@
 """Do the families learn, and not just run? Each is trained from nothing and judged on held-out data against a target or a baseline.
 
 Run by ``make study-learning`` (QUICK=1: two families, a few steps). The figures and their intervals are those of ``laimbench eval``;
-each family's training takes under 15 minutes of one core, and two families are trained beside each other.
+each family is meant to be trained within 15 minutes on two cores, ``train_s`` says how long it took; two are trained beside each other.
 """
 
-import argparse
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
-from study_result import save
+from study_result import command_line, save, save_figure
 
 from laimbench.evaluate.run import evaluate
-from laimbench.files import write_atomically
 from laimbench.train import RunConfig, Trainer, save_checkpoint
 
 CODE = {"data": "builtin:python", "vocab_size": 1024}
@@ -92,14 +89,11 @@ def picture(result: dict[str, Any], path: Path) -> None:
         axes.axhline(next(iter(row["target"].values())), color="#d55e00", lw=1, label="target")
         axes.set(title=row["family"], xticks=[], xlim=(-1, 1), ylabel=row["figure"])
     figure.axes[0].legend(fontsize=8)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, buffer.getvalue())
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
+    parser = command_line(__doc__)
     parser.add_argument("--only", nargs="*", default=[], choices=list(CASES), help="these families; nothing is written")
     arguments = parser.parse_args()
     found = run(arguments.quick, arguments.only)

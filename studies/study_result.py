@@ -1,7 +1,9 @@
 """Each study is a script that runs from nothing; this writes its result where docs quote it: docs/results/NAME.json with its provenance, and NAME.png."""
 
+import argparse
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,3 +21,17 @@ def save(name: str, result: dict[str, Any], picture: Callable[[dict, Path], None
     if picture is not None:
         picture(result, folder / f"{name}.png")
     print(f"wrote {folder / f'{name}.json'}")
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure as PNG."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(path, buffer.getvalue())
+
+
+def command_line(description: str | None) -> argparse.ArgumentParser:
+    """Return the options that every study has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true")
+    return parser

@@ -5,14 +5,11 @@ rule's rate; a parabola through the losses around the best one, against the loga
 less than a factor of two.
 """
 
-import argparse
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from study_result import save
+from study_result import command_line, save, save_figure
 
-from laimbench.files import write_atomically
 from laimbench.train import RunConfig, Trainer
 
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -89,13 +86,9 @@ def picture(result: dict, path: Path) -> None:
         axes.minorticks_off()
     np.atleast_1d(figure.axes)[0].set_ylabel("loss above the best, nats")
     np.atleast_1d(figure.axes)[0].legend(fontsize=8)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, buffer.getvalue())
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__).parse_args()
     save("transfer", run(arguments.quick), picture, arguments.quick)

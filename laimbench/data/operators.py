@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from laimbench.data.corpus import TRAIN, VALIDATION, Corpus
-from laimbench.data.library import modules
 from laimbench.data.special import SpecialIds
+from laimbench.data.stdlib import modules
 
 OPERATORS = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.Gt: ">", ast.LtE: "<=", ast.GtE: ">=", ast.In: "in",

@@ -13,7 +13,7 @@ from typing import Any
 
 from laimbench.data.cache import cached
 from laimbench.data.corpus import TRAIN, VALIDATION, load_corpus
-from laimbench.data.library import modules
+from laimbench.data.stdlib import modules
 
 FORMAT = 1  # of the cached files
 CHARACTERS = "".join(map(chr, range(32, 127)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from laimbench.errors import InputError
+from laimbench.errors import require_at_least_one
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Linear, Stack, initialise, sinusoidal_positions
 
@@ -35,9 +35,7 @@ class AudioConfig:
     norm: str = "layer"
 
     def __post_init__(self):
-        for name in ("bands", "labels", "width", "depth", "heads", "stride"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "bands", "labels", "width", "depth", "heads", "stride")
         self.block  # noqa: B018 - raises what is wrong with it
 
     @property

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from laimbench.errors import InputError
+from laimbench.errors import require_at_least_one
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Linear, Norm, Stack, initialise
 
@@ -29,9 +29,7 @@ class BERTConfig:
     eps: float = 1e-12
 
     def __post_init__(self):
-        for name in ("vocab_size", "seqlen", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "vocab_size", "seqlen", "width", "depth", "heads")
         self.block  # noqa: B018 - raises what is wrong with it
 
     @property

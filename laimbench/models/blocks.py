@@ -10,7 +10,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.cache import LayerCache
 
 NORMS = ("layer", "rms")
@@ -37,9 +37,7 @@ class BlockConfig:
     eps: float = 1e-5
 
     def __post_init__(self):
-        for name in ("width", "heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "width", "heads")
         for name, choices in (("norm", NORMS), ("mlp", MLPS)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")

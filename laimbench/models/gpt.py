@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Stack, initialise, rotation
 from laimbench.models.cache import Cache
@@ -35,9 +35,7 @@ class GPTConfig:
     eps: float = 1e-5
 
     def __post_init__(self):
-        for name in ("vocab_size", "seqlen", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "vocab_size", "seqlen", "width", "depth", "heads")
         if self.positions not in POSITIONS:
             raise InputError(f"positions is {self.positions!r}, expected one of {', '.join(POSITIONS)}")
         self.block  # noqa: B018 - raises what is wrong with it

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Stack, initialise, sinusoidal_positions
 from laimbench.models.cache import Cache
@@ -30,9 +30,7 @@ class TransformerConfig:
     label_smoothing: float = 0.1
 
     def __post_init__(self):
-        for name in ("vocab_size", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "vocab_size", "width", "depth", "heads")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing is {self.label_smoothing}, expected 0 to below 1")
         self.block  # noqa: B018 - raises what is wrong with it

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Linear, Stack, initialise
 
@@ -32,9 +32,7 @@ class ViTConfig:
     norm: str = "layer"
 
     def __post_init__(self):
-        for name in ("image_size", "colours", "patch", "classes", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "image_size", "colours", "patch", "classes", "width", "depth", "heads")
         if self.image_size % self.patch:
             raise InputError(f"image_size {self.image_size} is not a multiple of patch {self.patch}")
         self.block  # noqa: B018 - raises what is wrong with it

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from laimbench.data.operators import SOURCE as OPERATORS
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.train.rules import FAMILIES, default_heads, default_lr, of_size
 from laimbench.train.schedule import SCHEDULES
 
@@ -100,9 +100,9 @@ class RunConfig:
         for name, families in SHAPE_OPTIONS.items():
             if getattr(self, name) and self.family not in families:
                 raise InputError(f"{name} is {getattr(self, name)!r}, which family {self.family} does not have")
-        for name in ("width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(
+            self, "width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"
+        )
         for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "weight_decay", "grad_clip", "rope_base",
                      "eps"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.laws.planning.law import LEVEL, Estimate, Law
 from laimbench.laws.planning.shapes import ARCHITECTURES, Shape, hidden_width, padded_vocabulary
 
@@ -41,9 +41,7 @@ class Architecture:
     def __post_init__(self):
         if self.kind not in ARCHITECTURES:
             raise InputError(f"architecture is {self.kind!r}, expected one of {', '.join(ARCHITECTURES)}")
-        for name in ("vocab_size", "seqlen", "kv_ratio"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "vocab_size", "seqlen", "kv_ratio")
         if self.kind == "gpt" and self.kv_ratio != 1:
             raise InputError(
                 f"kv_ratio is {self.kv_ratio} with architecture gpt, which has no grouped queries; expected 1"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from laimbench.errors import InputError
+from laimbench.errors import InputError, require_at_least_one
 from laimbench.laws.planning.allocation import Flops, six_nd
 
 ARCHITECTURES = ("gpt", "llama")
@@ -47,9 +47,7 @@ class Shape:
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:
             raise InputError(f"architecture is {self.architecture!r}, expected one of {', '.join(ARCHITECTURES)}")
-        for name in ("vocab_size", "seqlen", "width", "depth", "heads", "kv_heads", "hidden"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        require_at_least_one(self, "vocab_size", "seqlen", "width", "depth", "heads", "kv_heads", "hidden")
         if self.width % self.heads:
             raise InputError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.heads % self.kv_heads:
