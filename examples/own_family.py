@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from laimbench.data import load_windows
 from laimbench.models import get_ops
 from laimbench.models.blocks import INIT_STD
 from laimbench.train import RunConfig, Trainer
@@ -43,13 +42,9 @@ class ShiftModel(nn.Module):
 class ShiftTask(GPTTask):
     """Batches, validation and notes are those of "gpt": windows of tokens."""
 
-    def __init__(self, config: RunConfig):
-        self.config = config
-        self.data = load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field)
-        self.notes, self.facts = self.data.notes, {"vocab_size": self.data.vocab_size}
-        self.model = self.build(config, self.facts)
-        products = config.depth * 6 * config.width**2 + config.width * self.data.vocab_size
-        self.flops_per_step = 3 * 2 * products * config.tokens_per_step  # forward once, backward twice
+    def training_flops(self) -> float:
+        products = self.config.depth * 6 * self.config.width**2 + self.config.width * self.data.vocab_size
+        return 3 * 2 * products * self.config.tokens_per_step  # forward once, backward twice
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> nn.Module:

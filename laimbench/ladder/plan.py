@@ -40,7 +40,7 @@ class RunPlan:
         return {**asdict(self), "size": self.config.size}
 
 
-def plan_ladder(ladder: Ladder, *, measure: bool, trainer: type[Trainer] = Trainer) -> Iterable[RunPlan]:
+def plan_ladder(ladder: Ladder, *, measure: bool) -> Iterable[RunPlan]:
     """Yield the plan of every run.
 
     Each model is described once per size and backend, without memory for its weights; with ``measure`` a few training steps
@@ -53,7 +53,7 @@ def plan_ladder(ladder: Ladder, *, measure: bool, trainer: type[Trainer] = Train
         if shape not in known:
             facts = describe(config)
             fits = facts.params * TRAINING_BYTES < provenance.memory_bytes() * USABLE_MEMORY
-            known[shape] = facts, _seconds_per_step(trainer(config)) if measure and fits else None
+            known[shape] = facts, _seconds_per_step(Trainer(config)) if measure and fits else None
         facts, step_s = known[shape]
         steps = config.total_steps
         yield RunPlan(

@@ -64,10 +64,14 @@ class BERT(nn.Module):
         x, _ = self.norm(self.tokens(tokens_BS) + self.positions(positions))
         return self.stack(x, Context(key_lengths=lengths_B))
 
+    def head(self, h: Tensor) -> Tensor:
+        """Return (..., C), what the output layer (the token embedding) is applied to, of hidden states (..., C)."""
+        return self.head_norm(F.gelu(self.transform(h)))[0]
+
     def masked_hidden(self, tokens_BS: Tensor, positions_BM: Tensor) -> Tensor:
-        """Return (B, M, C), what the output layer (the token embedding) is applied to at these positions."""
+        """Return (B, M, C), the head's output at these positions."""
         chosen = self.hidden(tokens_BS).gather(1, positions_BM[..., None].expand(-1, -1, self.config.width))
-        return self.head_norm(F.gelu(self.transform(chosen)))[0]
+        return self.head(chosen)
 
     def logits(self, tokens_BS: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Return (B, K) of the sequences, from their first token."""

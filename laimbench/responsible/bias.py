@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from laimbench.errors import InputError
+from laimbench.metrics.bootstrap import ratio_interval
 from laimbench.responsible.model import LanguageModel, checked_losses
 
 SLOT = "{}"
@@ -143,8 +144,7 @@ def _compare(templates: tuple[str, ...], first: str, second: str, scores: dict, 
     differences = (scores[first] - scores[second]).mean(axis=1)  # pairs of a template are not independent of each other
     interval = None
     if len(differences) > 1:
-        drawn = np.random.default_rng(seed).integers(0, len(differences), (RESAMPLES, len(differences)))
-        low, high = np.quantile(differences[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        interval = float(low), float(high)
+        found = ratio_interval(differences, 1, kind="percentile", level=LEVEL, samples=RESAMPLES, seed=seed)
+        interval = found.lower, found.upper
     table = tuple(zip(templates, differences.tolist(), strict=True))
     return GroupDifference(first, second, float(differences.mean()), interval, table)

@@ -150,6 +150,18 @@ def read_weights(folder: Path, digest: str) -> dict[str, torch.Tensor]:
     try:
         if sha256(path) != digest:
             raise InputError(f"{path}: its SHA-256 is not the one in {DESCRIPTION}: damaged, or of another checkpoint")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    return read_safetensors(path)
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file by name.
+
+    Raises:
+        InputError: no such file, or a damaged one.
+    """
+    try:
         with safe_open(path, framework="pt") as stream:
             return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from laimbench.errors import InputError
 from laimbench.models import BERT, GPT, AudioEncoder, SimpleModel, Transformer, ViT
@@ -55,8 +54,7 @@ TOKENS, LENGTHS = {0: "batch", 1: "sequence"}, {0: "batch"}
 
 def _masked(model: BERT, tokens_BS: Tensor) -> Tensor:
     """Return (B, S, V) at every position, whatever stands there."""
-    h, _ = model.head_norm(F.gelu(model.transform(model.hidden(tokens_BS))))
-    return model.ops.linear(h, model.tokens.weight, model.head_bias)
+    return model.ops.linear(model.head(model.hidden(tokens_BS)), model.tokens.weight, model.head_bias)
 
 
 def _bert(model: BERT, *inputs: Tensor) -> Tensor:

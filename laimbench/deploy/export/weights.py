@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from laimbench.errors import InputError
+from laimbench.train.checkpoint import read_safetensors
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -120,8 +120,4 @@ def _shards(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as stream:
-            return {name: stream.get_tensor(name).float() for name in stream.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+    return {name: value.float() for name, value in read_safetensors(path).items()}

@@ -24,10 +24,12 @@ class GPTTask(Task):
         self.notes = self.data.notes
         self.facts = {"vocab_size": self.data.vocab_size}
         self.model = self.build(config, self.facts)
+        self.flops_per_step = self.training_flops()
+
+    def training_flops(self) -> float:
+        """Return the FLOPs of a step."""
         params = sum(p.numel() for p in self.model.parameters())
-        self.flops_per_step = gpt_training_flops(
-            self.model.config, config.tokens_per_step, params, self.embedding_params
-        )
+        return gpt_training_flops(self.model.config, self.config.tokens_per_step, params, self.embedding_params)
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> GPT:
