@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from laimbench.evaluate.figures import figure
 from laimbench.metrics.bootstrap import interval, ratio_interval
@@ -28,17 +27,6 @@ class Classified:
     def hits(self) -> np.ndarray:
         """Return (n,) bool: whether the likeliest class is the right one."""
         return self.log_probs.argmax(1) == self.target
-
-
-@torch.no_grad()
-def classify(task: ClassTask, items: int) -> Classified:
-    """Return what the model says of up to ``items`` held-out items."""
-    targets, found = [], []
-    for *inputs, target in task.validation(items):
-        targets.append(target)
-        # In double precision no probability becomes 0, whose log loss would be infinite.
-        found.append(task.model.logits(*inputs).double().log_softmax(-1))
-    return Classified(torch.cat(targets).numpy(), torch.cat(found).numpy())
 
 
 def evaluate_classes(task: ClassTask, classified: Classified) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from laimbench import provenance
 from laimbench.errors import InputError
-from laimbench.evaluate.classes import classify, evaluate_classes
+from laimbench.evaluate.classes import Classified, evaluate_classes
 from laimbench.evaluate.comparisons import compare_bag, compare_ngram
 from laimbench.evaluate.held_out import held_out_task
 from laimbench.evaluate.language import MOST_TOKENS, evaluate_gpt, evaluate_masked, score
@@ -66,7 +66,7 @@ def evaluate(
     elif checkpoint.facts.get("ctc"):
         found, more = evaluate_transcripts(task, items or MOST_ITEMS), []
     else:
-        classified, more = classify(task, items or MOST_ITEMS), []
+        classified, more = Classified(*task.log_probabilities(items or MOST_ITEMS)), []
         found = evaluate_classes(task, classified)
         if compare:
             comparisons = compare_bag(task, classified, task.validation(items or MOST_ITEMS))

@@ -24,11 +24,12 @@ def evaluate_pairs(task: TransformerTask, items: int) -> tuple[dict[str, Any], l
             figure(f"character error rate, {name}", "share", ratio_interval(edits.edits, edits.lengths)),
         ]
         if with_scores:
+            characters = chrf(targets, said)
             figures += [
                 figure(f"BLEU, {name}", "0 to 100", interval(bleu_of_weights(targets, said), len(targets))),
-                figure(f"chrF, {name}", "0 to 100", chrf(targets, said).score),  # its samples would take minutes
+                figure(f"chrF, {name}", "0 to 100", characters.score),  # its samples would take minutes
             ]
-            details["signatures"] = [bleu(targets, said).signature, chrf(targets, said).signature]
+            details["signatures"] = [bleu(targets, said).signature, characters.signature]
     notes = (
         []
         if with_scores

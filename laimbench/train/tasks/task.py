@@ -65,18 +65,19 @@ class ClassTask(Task):
 
     classes: int
 
-    def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the classes (n,) of held-out items and the model's probabilities (n, K)."""
-        targets, probabilities = [], []
-        with torch.no_grad():
-            for *inputs, target in self.validation():
-                targets.append(target)
-                probabilities.append(self.model.logits(*inputs).float().softmax(-1))
-        return torch.cat(targets).numpy(), torch.cat(probabilities).numpy()
+    @torch.no_grad()
+    def log_probabilities(self, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the classes (n,) of held-out items, as ``validation`` has them, and the model's log-probabilities (n, K)."""
+        targets, found = [], []
+        for *inputs, target in self.validation(most):
+            targets.append(target)
+            # In double precision no probability becomes 0, whose log loss would be infinite.
+            found.append(self.model.logits(*inputs).double().log_softmax(-1))
+        return torch.cat(targets).numpy(), torch.cat(found).numpy()
 
     def summary(self) -> dict[str, float]:
-        target, probabilities = self.probabilities()
-        return classification(target, probabilities.argmax(1), self.classes)
+        target, log_probs = self.log_probabilities()
+        return classification(target, log_probs.argmax(1), self.classes)
 
 
 def tensors(arrays: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
