@@ -1,0 +1,139 @@
+"""``laimbench track``: whether a commit is slower, learns worse, and what both are worth together."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from laimbench.cli.output import JsonOption, console_for, emit_json
+
+
+def track(
+    a: Annotated[str, typer.Argument(help="Commit, folder with a built package, or store: what is compared with.")],
+    b: Annotated[str, typer.Argument(help="The same, of what is judged; '.' is the working tree.")] = ".",
+    repository: Annotated[Path, typer.Option("--repository", "-C", help="Of the commits.")] = Path(),
+    suite: Annotated[
+        Path | None, typer.Option(help="What to compare; by default laimbench_track.py of the repository.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this benchmark, by its name without speed_ or learn_; repeatable.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The suite's QUICK_SIZES in place of its SIZES.")] = False,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="A is fine, B is not: find the first commit between them that is not.")
+    ] = False,
+    alpha: Annotated[float, typer.Option(help="Probability of a false word, for speed and for learning each.")] = 0.01,
+    slowdown: Annotated[float, typer.Option(help="Relative change of time to be told from none.")] = 0.02,
+    spreads: Annotated[float, typer.Option(help="Change of loss to be told from none, in seed spreads.")] = 1.0,
+    rounds: Annotated[int, typer.Option(help="Rounds of timing at most.")] = 40,
+    seeds: Annotated[int, typer.Option(help="Seeds at most.")] = 12,
+    threads: Annotated[int, typer.Option(help="Threads of each side.")] = 1,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="The commit means to compute something else: judge its losses only.")
+    ] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the verdict as Markdown, for a pull request.")
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """Compare two commits: faster or slower, learning better or worse, and the effective compute multiplier.
+
+    Exit codes: 0 nothing is worse, 3 slower, worse or changed, 4 undecided within the rounds and seeds allowed.
+    """
+    from laimbench.track import bisect as search
+    from laimbench.track.compare import SUITE, Settings, compare
+    from laimbench.track.stores import compare_stores, is_store
+    from laimbench.track.verdict import exit_code
+
+    settings = Settings(alpha=alpha, slowdown=slowdown, spreads=spreads, rounds=rounds, seeds=seeds, quick=quick,
+                        only=tuple(only or ()), threads=threads)  # fmt: skip
+    console = console_for(json)
+    file = suite or repository / SUITE
+    if bisect:
+        found = search.bisect(repository, a, b, file, settings, heard=lambda line: console.print(escape(line)))
+        console.print(escape(found.sentence()), soft_wrap=True)
+        emit_json(found.to_dict(), json)
+        return
+    if is_store(a) and is_store(b):
+        found = compare_stores(Path(a), Path(b), settings)
+    else:
+        sides = [side_of(repository, name, console) for name in (a, b)]
+        with console.status("measuring …") as status:
+            found = compare(*sides, file, settings, Progress(status))
+    show(console, found, markdown)
+    emit_json({"verdict": summary(found), **found.to_dict(), "machine": provenance()}, json)
+    raise typer.Exit(exit_code(found, allow_changes=allow_changes))
+
+
+def side_of(repository: Path, name: str, console: Console) -> Any:
+    """Return the side that a folder or a commit stands for; a commit is built if need be."""
+    from laimbench.track.builds import WORKING_TREE, build
+    from laimbench.track.process import Side
+
+    if name != WORKING_TREE and Path(name).is_dir():
+        return Side(name, Path(name).resolve())
+    with console.status(escape(f"building {name} …")):
+        return build(repository, name)
+
+
+class Progress:
+    """Keeps the status line of a running comparison."""
+
+    def __init__(self, status: Any):
+        self.status = status
+
+    def timed(self, timings: list) -> None:
+        open_ones = sum(not timing.decision.word for timing in timings)
+        rounds = max(timing.decision.observations for timing in timings)
+        self.status.update(f"timing: round {rounds}, {open_ones} of {len(timings)} benchmarks undecided …")
+
+    def learned(self, learning: Any) -> None:
+        self.status.update(escape(f"{learning.name}: {learning.decision.observations} seeds trained …"))
+
+
+def show(console: Console, found: Any, markdown: Path | None) -> None:
+    from laimbench.files import write_atomically
+    from laimbench.track import verdict
+
+    if found.timings:
+        table = Table(title=escape("time of {1} over time of {0}".format(*found.labels)))
+        for column in ("benchmark", "ratio", "interval", "verdict", "rounds", "stock / ours before", "after"):
+            table.add_column(column, justify="left" if column in ("benchmark", "verdict") else "right")
+        for row in (timing.to_dict() for timing in found.timings):
+            ratio = "–" if row["time_ratio"] is None else f"{row['time_ratio']:.3f}"
+            stock = [f"{x:.2f}" if x else "–" for x in row["stock_over_ours"]]
+            table.add_row(escape(row["name"]), ratio, verdict.interval(row["interval"]), row["verdict"], str(row["rounds"]), *stock)  # fmt: skip
+        console.print(table)
+    if found.learnings:
+        table = Table(title=escape("loss of {1} less loss of {0}, nats".format(*found.labels)))
+        for column in ("ladder", "difference", "interval", "seed spread", "verdict", "seeds", "compute multiplier", "at equal wall time"):  # fmt: skip
+            table.add_column(column, justify="left" if column in ("ladder", "verdict") else "right")
+        for learning in found.learnings:
+            row = learning.to_dict()
+            spread = "–" if row["seed_spread"] is None else f"{row['seed_spread']:.4f}"
+            worth = [verdict.worth_text(each.get(learning.name)) for each in (found.compute, found.wall_time)]
+            table.add_row(escape(row["name"]), f"{learning.decision.mean:+.4f}", verdict.interval(row["interval"], "+.4f"), spread,
+                          verdict.changed_or(learning), str(row["seeds"]), *map(escape, worth))  # fmt: skip
+        console.print(table)
+    console.print(escape(verdict.sentence(found)), soft_wrap=True)
+    if markdown is not None:
+        write_atomically(markdown, verdict.markdown(found))
+
+
+def summary(found: Any) -> dict[str, str]:
+    from laimbench.track import verdict
+
+    return {
+        "speed": verdict.speed_word(found.timings),
+        "learning": verdict.learning_word(found.learnings),
+        "sentence": verdict.sentence(found),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    from laimbench import provenance
+
+    return provenance.collect()

@@ -1,0 +1,99 @@
+"""Talk to a worker: a process of one side, started afresh for every round, because where code and data lie differs between
+processes and with it the speed of the same code (Mytkowicz et al. 2009, "Producing wrong data without doing anything obviously wrong!").
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from laimbench.errors import RunError
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A build to compare. folder: where the built package lies, put first on the worker's import path."""
+
+    label: str
+    folder: Path
+
+
+class Process:
+    """A running worker of one side; use it as a context manager.
+
+    Raises:
+        RunError: (from every method) the suite or the package failed; the message names the side and the exception.
+    """
+
+    def __init__(self, side: Side, suite: Path, threads: int, python: str = sys.executable):
+        self.side = side
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        path = os.pathsep.join([str(side.folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": "0",
+                       "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+        self._process = subprocess.Popen(
+            # -P: or the folder of the worker would hide modules of the same names.
+            [python, "-P", str(WORKER), str(suite.resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            text=True, encoding="utf-8", env=environment, cwd=side.folder,
+        )  # fmt: skip
+        self._started = False
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def wait(self) -> None:
+        """Return once the suite is imported; two workers started one after the other import side by side."""
+        if not self._started:
+            self._started = True
+            list(self._answers())
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request that has one answer, and return it."""
+        return next(iter(self.stream(do, **arguments)))
+
+    def stream(self, do: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Send a request and return all its answers."""
+        self.send(do, **arguments)
+        return self.receive()
+
+    def send(self, do: str, **arguments: Any) -> None:
+        self.wait()
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._failure("it ended") from None
+
+    def receive(self) -> list[dict[str, Any]]:
+        return list(self._answers())
+
+    def _answers(self) -> Iterator[dict[str, Any]]:
+        while True:
+            line = self._process.stdout.readline()
+            if not line:
+                code = self._process.wait()
+                raise self._failure(f"the process ended with code {code}")
+            message = json.loads(line)
+            if "error" in message:
+                raise self._failure(message["error"])
+            if "done" in message:
+                return
+            yield message
+
+    def _failure(self, what: str) -> RunError:
+        self._errors.seek(0)
+        printed = self._errors.read()[-4000:].decode(errors="replace").strip().splitlines()
+        last = f" ({printed[-1].strip()})" if printed and printed[-1].strip() not in what else ""
+        return RunError(f"{self.side.label}: {what}{last}")
