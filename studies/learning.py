@@ -2,8 +2,10 @@
 
 Run by ``make study-learning`` (QUICK=1: two families, a few steps). The figures and their intervals are those of ``laimbench eval``;
 each family is meant to be trained within 15 minutes on two cores, ``train_s`` says how long it took; two are trained beside each other.
+With --only FAMILY the other families' rows stay as they were written; every row says when and on which machine it was measured.
 """
 
+import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -12,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from study_result import command_line, save, save_figure
+from study_result import RESULTS, command_line, save, save_figure
 
+from laimbench import provenance
 from laimbench.evaluate.run import evaluate
 from laimbench.train import RunConfig, Trainer, save_checkpoint
 
@@ -33,7 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "gpt": {
         "runs": [{**CODE, "size": 3, "norm": "rms", "mlp": "swiglu", "positions": "rotary", "seqlen": 256, "batch_size": 8,
-                  "tokens": 4_500_000, "lr": 4e-3}],
+                  "tokens": 6_000_000, "lr": 4e-3}],
         "figure": "model less Kneser-Ney 5-gram", "at_most": 0.0, "compare": "ngram",
     },
 }  # fmt: skip
@@ -65,7 +68,7 @@ def learn(family: str, case: dict[str, Any], overrides: dict[str, Any], folder: 
     print(f"{family}: {case['figure']} {value:.4f} ({low:.4f} to {high:.4f}), {train_s:.0f} s of training", flush=True)
     return {"family": family, "params": trainer.params, "figure": case["figure"], "value": value, "lower": low, "upper": high,
             "target": {k: case[k] for k in ("at_least", "at_most") if k in case}, "reached": bool(reached), "train_s": train_s,
-            "seconds": time.perf_counter() - started, "configs": configs, "figures": list(figures.values())}  # fmt: skip
+            "seconds": time.perf_counter() - started, "configs": configs, "figures": list(figures.values()), "machine": provenance.collect()}  # fmt: skip
 
 
 def run(quick: bool, only: list[str]) -> dict[str, Any]:
@@ -74,7 +77,19 @@ def run(quick: bool, only: list[str]) -> dict[str, Any]:
         # The longest first: they are the last of the list.
         todo = [pool.submit(learn, f, CASES[f], QUICK[f] if quick else {}, Path(folder)) for f in reversed(families)]
         rows = [one.result() for one in reversed(todo)]
+    if not quick:
+        rows = [*rows, *(row for row in written() if row["family"] not in families)]
+    rows.sort(key=lambda row: list(CASES).index(row["family"]))
     return {"families": rows, "reached": sum(row["reached"] for row in rows)}
+
+
+def written() -> list[dict[str, Any]]:
+    """Return the rows of the last full run; one that does not say its machine has its file's."""
+    path = RESULTS / "learning.json"
+    if not path.exists():
+        return []
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return [{"machine": document["machine"], **row} for row in document["families"]]
 
 
 def picture(result: dict[str, Any], path: Path) -> None:
@@ -94,8 +109,6 @@ def picture(result: dict[str, Any], path: Path) -> None:
 
 if __name__ == "__main__":
     parser = command_line(__doc__)
-    parser.add_argument("--only", nargs="*", default=[], choices=list(CASES), help="these families; nothing is written")
+    parser.add_argument("--only", nargs="*", default=[], choices=list(CASES), help="these families")
     arguments = parser.parse_args()
-    found = run(arguments.quick, arguments.only)
-    if not arguments.only:
-        save("learning", found, picture, arguments.quick)
+    save("learning", run(arguments.quick, arguments.only), picture, arguments.quick)

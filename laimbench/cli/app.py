@@ -18,9 +18,9 @@ INTERRUPTED = 130
 
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
 # typer.Typer called `app` (a verb with sub-verbs). Where the verb is a word of Python's own, both names end in an
-# underscore. The order is the order of `laimbench --help`.
+# underscore; a dash in a verb is an underscore in both. The order is the order of `laimbench --help`.
 VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
-         "transcribe", "serve", "export", "import", "audit", "track", "report")  # fmt: skip
+         "transcribe", "serve", "export", "import", "audit", "track", "init-tracking", "report")  # fmt: skip
 
 
 def build_app() -> typer.Typer:
@@ -39,7 +39,7 @@ def build_app() -> typer.Typer:
             raise typer.Exit
 
     for verb in VERBS:
-        name = f"{verb}_" if keyword.iskeyword(verb) else verb
+        name = f"{verb}_" if keyword.iskeyword(verb) else verb.replace("-", "_")
         module = import_module(f"laimbench.cli.{name}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=verb)

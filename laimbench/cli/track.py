@@ -1,5 +1,6 @@
 """``laimbench track``: whether a commit is slower, learns worse, and what both are worth together."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,10 @@ def track(
     rounds: Annotated[int, typer.Option(help="Rounds of timing at most.")] = 40,
     seeds: Annotated[int, typer.Option(help="Seeds at most.")] = 12,
     threads: Annotated[int, typer.Option(help="Threads of each side.")] = 1,
+    isolation: Annotated[
+        bool,
+        typer.Option("--build-isolation/--no-build-isolation", help="Whether pip builds in an environment of its own."),
+    ] = True,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="The commit means to compute something else: judge its losses only.")
     ] = False,
@@ -44,6 +49,7 @@ def track(
     Exit codes: 0 nothing is worse, 3 slower, worse or changed, 4 undecided within the rounds and seeds allowed.
     """
     from laimbench.track import bisect as search
+    from laimbench.track.builds import build
     from laimbench.track.compare import SUITE, Settings, compare
     from laimbench.track.stores import compare_stores, is_store
     from laimbench.track.verdict import exit_code
@@ -53,14 +59,15 @@ def track(
     console = console_for(json)
     file = suite or repository / SUITE
     if bisect:
-        found = search.bisect(repository, a, b, file, settings, heard=lambda line: console.print(escape(line)))
+        found = search.bisect(repository, a, b, file, settings, heard=lambda line: console.print(escape(line)),
+                              built=partial(build, isolation=isolation))  # fmt: skip
         console.print(escape(found.sentence()), soft_wrap=True)
         emit_json(found.to_dict(), json)
         return
     if is_store(a) and is_store(b):
         found = compare_stores(Path(a), Path(b), settings)
     else:
-        sides = [side_of(repository, name, console) for name in (a, b)]
+        sides = [side_of(repository, name, console, isolation) for name in (a, b)]
         with console.status("measuring …") as status:
             found = compare(*sides, file, settings, Progress(status))
     show(console, found, markdown)
@@ -68,7 +75,7 @@ def track(
     raise typer.Exit(exit_code(found, allow_changes=allow_changes))
 
 
-def side_of(repository: Path, name: str, console: Console) -> Any:
+def side_of(repository: Path, name: str, console: Console, isolation: bool) -> Any:
     """Return the side that a folder or a commit stands for; a commit is built if need be."""
     from laimbench.track.builds import WORKING_TREE, build
     from laimbench.track.process import Side
@@ -76,7 +83,7 @@ def side_of(repository: Path, name: str, console: Console) -> Any:
     if name != WORKING_TREE and Path(name).is_dir():
         return Side(name, Path(name).resolve())
     with console.status(escape(f"building {name} …")):
-        return build(repository, name)
+        return build(repository, name, isolation=isolation)
 
 
 class Progress:

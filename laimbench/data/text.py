@@ -53,11 +53,16 @@ class Tokens:
         self._check_length(self.validation, "validation", length)
         return np.unique(np.linspace(0, len(self.validation) - length, count).astype(np.int64))
 
-    def validation_documents(self, positions: np.ndarray) -> np.ndarray:
-        """Return which document of the validation side the tokens at these positions belong to: numbers from 0 on."""
+    @property
+    def document_end(self) -> int:
+        """The token behind each document."""
         from laimbench.data.tokenizer import end_token, read_tokenizer
 
-        end = end_token(read_tokenizer(self.folder / "tokenizer.json")[0], "tokenizer")
+        return end_token(read_tokenizer(self.folder / "tokenizer.json")[0], "tokenizer")
+
+    def validation_documents(self, positions: np.ndarray) -> np.ndarray:
+        """Return which document of the validation side the tokens at these positions belong to: numbers from 0 on."""
+        end = self.document_end
         sizes = [0, *(len(part) for part in self.validation.parts[:-1])]
         ends = [
             np.flatnonzero(part == end) + first

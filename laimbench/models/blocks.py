@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.cache import LayerCache
+from laimbench.models.documents import Documents
 
 NORMS = ("layer", "rms")
 MLPS = ("gelu", "gelu_tanh", "relu", "swiglu")
@@ -68,6 +69,7 @@ class Context:
     rotation: tuple[Tensor, Tensor] | None = None  # cos and sin, (S, D) or (B, 1, S, D)
     memory: Tensor | None = None  # (B, M, C): an encoder's output
     memory_lengths: Tensor | None = None  # (B,)
+    documents: Documents | None = None  # which the stream's attention stays within
 
 
 class Norm(nn.Module):
@@ -121,7 +123,12 @@ class Attention(nn.Module):
         causal, key_lengths = config.causal, context.key_lengths
         if cache is not None:
             k, v, causal, key_lengths = cache.extend(k, v)
-        return self.project(merge_heads(self.ops.attention(q, k, v, causal=causal, key_lengths=key_lengths)))
+        if context.documents is not None and cache is None:
+            parts = zip(*(context.documents.split(part) for part in (q, k, v)), strict=True)
+            out = context.documents.join([self.ops.attention(*part, causal=causal) for part in parts], len(q))
+        else:
+            out = self.ops.attention(q, k, v, causal=causal, key_lengths=key_lengths)
+        return self.project(merge_heads(out))
 
 
 class CrossAttention(nn.Module):

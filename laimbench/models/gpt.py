@@ -12,6 +12,7 @@ from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.backends import get_ops
 from laimbench.models.blocks import BlockConfig, Context, Stack, initialise, rotation
 from laimbench.models.cache import Cache
+from laimbench.models.documents import Documents
 
 POSITIONS = ("learned", "rotary")
 
@@ -33,6 +34,7 @@ class GPTConfig:
     positions: str = "learned"
     rope_base: float = 10_000.0
     eps: float = 1e-5
+    document_end: int = -1  # from 0 on: attention does not look back over this token
 
     def __post_init__(self):
         require_at_least_one(self, "vocab_size", "seqlen", "width", "depth", "heads")
@@ -70,6 +72,8 @@ class GPT(nn.Module):
         length = tokens_BS.shape[1]
         positions = torch.arange(length, device=tokens_BS.device) if cache is None else cache.positions(length)
         x, context = self.tokens(tokens_BS), Context()
+        if self.config.document_end >= 0 and cache is None:
+            context.documents = Documents.of(tokens_BS, self.config.document_end)
         if self.positions is not None:
             x = x + self.positions(positions.clamp(max=self.config.seqlen - 1))  # beyond it only padding of prompts
         else:

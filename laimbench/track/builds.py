@@ -34,11 +34,11 @@ def resolve(repository: Path, revision: str) -> str:
         ) from None
 
 
-def build(repository: Path, revision: str) -> Side:
+def build(repository: Path, revision: str, *, isolation: bool = True) -> Side:
     """Return the side of a commit: built by ``pip wheel`` in a clone of its own and unpacked, or as it was built before.
 
-    pip's own settings apply (PIP_NO_BUILD_ISOLATION=1 for a repository whose build needs what is installed). Packages it depends on are
-    those of the environment that runs this, for both sides the same.
+    Packages it depends on are those of the environment that runs this, for both sides the same. ``isolation``: whether pip makes
+    an environment for the build, or it uses this one (torch extensions often ask for torch to build, which is large).
 
     Raises:
         InputError: no such commit. RunError: it does not build; the message names the log.
@@ -47,11 +47,11 @@ def build(repository: Path, revision: str) -> Side:
     label = commit[:10] if revision in (WORKING_TREE, commit) else f"{revision} ({commit[:10]})"
     folder = _folder(repository) / f"{commit[:16]}-{_environment()}"
     if not folder.exists():
-        _build(repository, commit, folder)
+        _build(repository, commit, folder, isolation)
     return Side(label, folder)
 
 
-def _build(repository: Path, commit: str, folder: Path) -> None:
+def _build(repository: Path, commit: str, folder: Path, isolation: bool) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
     with tempfile.TemporaryDirectory(dir=folder.parent) as name, log.open("w", encoding="utf-8") as stream:
@@ -64,7 +64,8 @@ def _build(repository: Path, commit: str, folder: Path) -> None:
             run("git", "-C", str(source), "-c", "advice.detachedHead=false", "checkout", "--quiet", commit)
             if (source / ".gitmodules").exists():
                 run("git", "-C", str(source), "submodule", "update", "--init", "--recursive")
-            run(*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(source))
+            alone = () if isolation else ("--no-build-isolation",)
+            run(*pip, "wheel", "--no-deps", *alone, "--wheel-dir", str(wheels), str(source))
             run(*pip, "install", "--no-deps", "--target", str(fresh), *map(str, wheels.glob("*.whl")))
         except subprocess.CalledProcessError:
             stream.flush()

@@ -20,7 +20,8 @@ BLOCK_SECONDS = 0.01  # calls are repeated so often that a block takes about thi
 
 
 def load(path):
-    sys.path.insert(0, str(Path(path).resolve().parent))
+    # Last: the package lies beside the suite in a repository, and it is the built one that is measured.
+    sys.path.append(str(Path(path).resolve().parent))
     spec = importlib.util.spec_from_file_location("suite", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -12,7 +12,7 @@ DTYPES = ("fp32", "bf16")
 # At their defaults not part of a run's key: older stores go on.
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
                "schedule", "image_size", "patch", "seconds", "objective", "start",
-               "rope_base", "eps")  # fmt: skip
+               "rope_base", "eps", "document_masks")  # fmt: skip
 OBJECTIVES = ("masked", "classes")
 SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
     "kv_heads": ("gpt",),
@@ -24,6 +24,7 @@ SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and head
     "eps": ("gpt", "bert"),
     "patch": ("vit",),
     "objective": ("bert",),
+    "document_masks": ("gpt",),
 }
 
 
@@ -40,6 +41,7 @@ class RunConfig:
         synthetic data. text_field: key or column of the text in JSON lines and Parquet.
     image_size, patch: of images from folders, and of a "vit" (0: a quarter of the image). seconds: of clips from folders.
     objective: of "bert", "masked" or "classes"; "" for classes of labelled sources, which ``builtin:operators`` is.
+    document_masks: of "gpt" on text: attention stays within the documents of a packed window.
     label_smoothing: of "transformer". schedule: "" for the family's own. start: a checkpoint to go on from (fine-tuning).
     evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each
         (the others are evaluated on all that is held out, up to 500 items).
@@ -80,6 +82,7 @@ class RunConfig:
     start: str = ""
     rope_base: float = 0.0
     eps: float = 0.0
+    document_masks: bool = False
 
     def __post_init__(self):
         from laimbench.models.backends import BACKENDS
@@ -100,6 +103,10 @@ class RunConfig:
         for name, families in SHAPE_OPTIONS.items():
             if getattr(self, name) and self.family not in families:
                 raise InputError(f"{name} is {getattr(self, name)!r}, which family {self.family} does not have")
+        if self.document_masks and self.backend.endswith("compile"):
+            raise InputError(
+                f"backend is {self.backend!r}, expected laim or torch with document_masks: shapes differ from batch to batch"
+            )
         require_at_least_one(
             self, "width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"
         )

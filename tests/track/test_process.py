@@ -43,6 +43,12 @@ def test_each_side_imports_its_own_build(tmp_path, suite):
     assert losses == [1.5, 3.5]
 
 
+def test_the_build_is_measured_and_not_the_sources_beside_the_suite(tmp_path, suite):
+    (tmp_path / "thing.py").write_text("VALUE = 99\n")
+    with Process(side(tmp_path, 1), suite, 1) as process:
+        assert process.stream("learn", name="line", size=1, seed=0)[-1]["point"]["loss"] == 1
+
+
 def test_what_a_suite_holds_and_prints(tmp_path, suite):
     with Process(side(tmp_path, 1), suite, 1) as process:
         assert process.ask("list")["speed"] == ["add", "plain"]

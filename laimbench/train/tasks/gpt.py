@@ -9,6 +9,7 @@ from torch import Tensor
 
 from laimbench.data import Tokens, load_windows
 from laimbench.data.synthetic import SyntheticTokens
+from laimbench.errors import InputError
 from laimbench.models import GPT, GPTConfig
 from laimbench.models.flops import gpt_training_flops
 from laimbench.train.config import RunConfig
@@ -23,6 +24,10 @@ class GPTTask(Task):
         self.data = load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field)
         self.notes = self.data.notes
         self.facts = {"vocab_size": self.data.vocab_size}
+        if config.document_masks:
+            if not isinstance(self.data, Tokens):
+                raise InputError(f"document_masks is true, but data {config.data!r} has no documents")
+            self.facts["document_end"] = self.data.document_end
         self.model = self.build(config, self.facts)
         self.flops_per_step = self.training_flops()
 
@@ -36,7 +41,7 @@ class GPTTask(Task):
         shape = GPTConfig(
             facts["vocab_size"], config.seqlen, config.width, config.depth, config.head_count, config.tied, config.kv_heads,
             config.hidden, config.norm or "layer", config.mlp or "gelu", config.positions or "learned",
-            config.rope_base or GPTConfig.rope_base, config.eps or GPTConfig.eps,
+            config.rope_base or GPTConfig.rope_base, config.eps or GPTConfig.eps, facts.get("document_end", GPTConfig.document_end),
         )  # fmt: skip
         return GPT(shape, config.backend)
 
