@@ -62,6 +62,9 @@ def train(
         str | None, typer.Option(help="Key or column of the text in JSON lines and Parquet.", rich_help_panel=DATA)
     ] = None,
     seqlen: Annotated[int | None, typer.Option(help="Tokens per sequence.", rich_help_panel=DATA)] = None,
+    document_masks: Annotated[
+        bool | None, typer.Option(help="No attention across the documents of a window (gpt).", rich_help_panel=DATA)
+    ] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of images from folders.", rich_help_panel=DATA)] = None,
     seconds: Annotated[float | None, typer.Option(help="Of clips from folders.", rich_help_panel=DATA)] = None,
     tokens: Annotated[
