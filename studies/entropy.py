@@ -24,7 +24,7 @@ SOURCES = {  # depth, width
     "synthetic:pcfg": (2, 64),
 }
 QUICK = {"synthetic:zipf-bigram?vocab=64": (1, 32)}
-FIRST, STEPS = 131_072, 9  # tokens of the shortest runs, and how many lengths, each sqrt(2) times the one before
+FIRST, STEPS = 131_072, 7  # tokens of the shortest runs, and how many lengths, each sqrt(2) times the one before
 
 
 def train(arguments: tuple) -> dict:

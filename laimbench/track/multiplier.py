@@ -18,6 +18,7 @@ from scipy.optimize import least_squares
 from scipy.stats import t as student
 
 LEVEL = 0.95
+FEWEST_SEEDS = 3
 FEWEST_BUDGETS = 5  # distinct budgets below which E cannot be told from the exponent: then E = 0, a local slope
 
 
@@ -61,34 +62,37 @@ def effective_multiplier(
     if min(budgets) < 2:
         raise ValueError(f"{min(budgets)} budget of compute on one side, expected two or more")
     with_e = min(budgets) >= FEWEST_BUDGETS if irreducible is None else irreducible
-    everything = _fit(compute, loss, side, with_e, None)
-    seeds = np.unique(seed)
-    law = dict(zip("Eab", (*everything[:1], math.exp(everything[1]), everything[2]), strict=True))
     scale = float(np.exp(np.mean(np.log(compute))))
-    law["a"] *= scale ** law["b"]  # the fit counts compute in units of its geometric mean
-    law = {name: float(value) for name, value in law.items()}
-    if len(seeds) < 3:
-        return Multiplier(math.exp(everything[3]), None, law, len(seeds))
-    n = len(seeds)
-    left_out = []
-    for one in seeds:
-        kept = seed != one
-        left_out.append(_fit(compute[kept], loss[kept], side[kept], with_e, everything, scale)[3])
-    pseudo = n * everything[3] - (n - 1) * np.array(left_out)
-    center, half = float(pseudo.mean()), float(student.ppf((1 + LEVEL) / 2, n - 1) * pseudo.std(ddof=1) / math.sqrt(n))
-    return Multiplier(math.exp(everything[3]), (math.exp(center - half), math.exp(center + half)), law, n)
+    x, of_b = np.log(compute / scale), side == 1
+    everything = _fit(x, loss, of_b, with_e)
+    ends = _log_loss(everything, np.array([x.min(), x.max()]), np.array([False, False]))
+    noise = np.std(np.log(loss) - _log_loss(everything, x, of_b))
+    if not ends[0] - ends[1] > max(2 * noise, 1e-6):
+        raise ValueError("the loss does not fall with compute by more than its noise")
+    e, log_a, b, log_m = map(float, everything)
+    law = {"E": e, "a": math.exp(log_a) * scale**b, "b": b}
+    seeds = np.unique(seed)
+    n, interval = len(seeds), None
+    if n >= FEWEST_SEEDS:
+        left_out = np.array([_fit(x[kept], loss[kept], of_b[kept], with_e, everything)[3]
+                             for kept in (seed != one for one in seeds)])  # fmt: skip
+        pseudo = n * log_m - (n - 1) * left_out
+        half = float(student.ppf((1 + LEVEL) / 2, n - 1) * pseudo.std(ddof=1) / math.sqrt(n))
+        interval = math.exp(pseudo.mean() - half), math.exp(pseudo.mean() + half)
+    return Multiplier(math.exp(log_m), interval, law, n)
+
+
+def _log_loss(theta: np.ndarray, x: np.ndarray, of_b: np.ndarray) -> np.ndarray:
+    """log(E + a (m C)^-b) of log compute x; m on side B only."""
+    e, log_a, b, log_m = theta
+    return np.log(e + np.exp(log_a - b * (x + log_m * of_b)))
 
 
 def _fit(
-    compute: np.ndarray, loss: np.ndarray, side: np.ndarray, with_e: bool, start: np.ndarray | None, scale: float | None = None
-) -> np.ndarray:  # fmt: skip
-    """Return (E, log a, b, log m) of least squares in log loss, compute in units of ``scale`` or its geometric mean."""
-    x = np.log(compute / (np.exp(np.mean(np.log(compute))) if scale is None else scale))
-    target, of_b, lowest = np.log(loss), side == 1, float(loss.min())
-
-    def residuals(theta: np.ndarray) -> np.ndarray:
-        e, log_a, b, log_m = theta
-        return np.log(e + np.exp(log_a - b * (x + log_m * of_b))) - target
+    x: np.ndarray, loss: np.ndarray, of_b: np.ndarray, with_e: bool, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Return (E, log a, b, log m) of least squares in log loss, from ``start`` or from guesses of its own."""
+    target, lowest = np.log(loss), float(loss.min())
 
     def jacobian(theta: np.ndarray) -> np.ndarray:
         e, log_a, b, log_m = theta
@@ -105,7 +109,7 @@ def _fit(
     low, high = np.array([0, -np.inf, 1e-5, -20])[first:], np.array([lowest, np.inf, 30, 20])[first:]
     whole = lambda theta: np.concatenate([np.zeros(first), theta])  # noqa: E731
     fits = [
-        least_squares(lambda t: residuals(whole(t)), np.clip(guess[first:], low, high), lambda t: jacobian(whole(t))[:, first:],
+        least_squares(lambda t: _log_loss(whole(t), x, of_b) - target, np.clip(guess[first:], low, high), lambda t: jacobian(whole(t))[:, first:],
                       bounds=(low, high), x_scale="jac")
         for guess in starts
     ]  # fmt: skip

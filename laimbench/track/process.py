@@ -35,7 +35,8 @@ class Process:
     def __init__(self, side: Side, suite: Path, threads: int, python: str = sys.executable):
         self.side = side
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        path = os.pathsep.join([str(side.folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        others = [str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        path = os.pathsep.join([str(side.folder.resolve()), *others])
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": "0",
                        "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
         self._process = subprocess.Popen(

@@ -61,3 +61,10 @@ def test_what_cannot_be_fitted_is_said(column, value, message):
     columns[column][:] = value
     with pytest.raises(ValueError, match=message):
         effective_multiplier(*columns)
+
+
+def test_a_loss_that_does_not_fall_has_no_multiplier():
+    compute, _, side, seed = ladder(1.0, 3)
+    loss = 2.0 + 0.01 * np.random.default_rng(0).normal(size=len(compute))
+    with pytest.raises(ValueError, match="does not fall"):
+        effective_multiplier(compute, loss, side, seed)
