@@ -68,38 +68,42 @@ def step_of(trainer):
     return step
 
 
-def gpt(size: int, seed: int, backend: str = "laim") -> RunConfig:
+def gpt(size: int, seed: int, backend: str = "laim", tokens: int = 2**17) -> RunConfig:
     return RunConfig.from_dict({
         "family": "gpt", "backend": backend, "width": 32 * size, "depth": size, "heads": size, "vocab_size": 512, "seqlen": 128,
-        "batch_size": 8, "tokens": 2**16 * 2**size, "seed": seed, "evals": 4,
+        "batch_size": 8, "tokens": tokens * 2 ** (size - 1), "seed": seed, "evals": 4,
     })  # fmt: skip
 
 
 def learn_gpt(size: int, seed: int):
+    yield from learn_with(size, seed)
+
+
+def learn_with(size: int, seed: int, **options):
     """Train one GPT; send what has to agree at its start, then its evaluations."""
-    trainer = Trainer(gpt(size, seed))
+    trainer = Trainer(gpt(size, seed, **options))
     model, task = trainer.model, trainer.task
-    yield {"numbers": {f"batch: step {step}": task.batch(step)[0].flatten()[:SAMPLED].tolist()
-                       for step in (0, 1, trainer.total_steps - 1)}}  # fmt: skip
+    yield {"numbers": {f"batch: {part} of step {step}": tensor.flatten()[:SAMPLED].tolist()
+                       for step in (0, 1, trainer.total_steps - 1)
+                       for part, tensor in zip(("tokens", "targets"), task.batch(step), strict=True)}}  # fmt: skip
+    yield {"numbers": {"initial weights: all": [w for p in model.parameters() for w in sample(p)]}}
     state = torch.get_rng_state()
     loss = model(*task.batch(0))
     loss.backward()
-    gradients = {f"gradient: {name}": sample(p.grad) for name, p in model.named_parameters()}
+    yield {"numbers": {"loss: step 0": loss.item()}}
+    yield {"numbers": {f"gradient: {name}": sample(p.grad) for name, p in model.named_parameters()}}
     model.zero_grad(set_to_none=True)
     torch.set_rng_state(state)
-    yield {"numbers": {"initial weights: all": [w for p in model.parameters() for w in sample(p.detach())]}}
-    yield {"numbers": {"loss: step 0": loss.item()}}
-    yield {"numbers": gradients}
+    # Vectors are left out: Adam's first step is the sign of a gradient, and that of a key's bias is rounding alone.
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.dim() >= 2}
-    checked = False
+    trainer.advance()  # evaluates before the first step
+    trainer.train_step()
+    yield {
+        "numbers": {
+            f"first update: {name}": sample(p - before[name]) for name, p in model.named_parameters() if name in before
+        }
+    }
     while not trainer.finished:
-        if trainer.step == 0 and not checked:
-            checked = True
-            evaluation = trainer.advance()
-            trainer.train_step()
-            # Vectors are left out: Adam's first step is the sign of a gradient, and that of a key's bias is rounding alone.
-            yield {"numbers": {f"first update: {name}": sample(p.detach() - before[name])
-                               for name, p in model.named_parameters() if name in before}}  # fmt: skip
         evaluation = trainer.advance()
         yield {"flops": evaluation.flops, "loss": evaluation.val_loss}
 

@@ -92,11 +92,10 @@ def compare_learning(
     """
     learning = Learning(name)
     for seed in range(seeds):
-        learning.pairs += [
-            Pair(size, seed, points) for size, points in _train(sides, suite, name, sizes, seed, threads)
-        ]
-        if seed == 0:
-            found = (first_difference(*pair.points, tolerance) for pair in learning.pairs)
+        new = [Pair(size, seed, points) for size, points in _train(sides, suite, name, sizes, seed, threads)]
+        learning.pairs += new
+        if learning.difference is None:
+            found = (first_difference(*pair.points, tolerance) for pair in new)
             learning.difference = next((one for one in found if one is not None), None)
         judge(learning, spreads, alpha)
         heard(learning)
