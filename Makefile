@@ -35,7 +35,7 @@ lint: $(VENV)/.tested
 	! git grep -nE '^(<{7}|>{7}) '
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'csrc/*.cuh' 'csrc/*.cu')
 
 ctest: $(VENV)/.tested
 	PATH=$(CURDIR)/$(BIN):$$PATH; \
