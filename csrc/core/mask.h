@@ -32,7 +32,7 @@ struct Mask {
     return {visible(first).begin, visible(last).end};
   }
 
-  // The queries that see at least one of the keys [first, last] (a superset: one interval).
+  // The queries that see at least one of the keys [first, last] (a superset: one interval; exact for one key).
   LAIM_INLINE Interval seeing_any(int64_t first, int64_t last) const {
     const int64_t position0 = keys - queries;
     int64_t begin = 0, end = first < key_length ? queries : 0;

@@ -9,6 +9,7 @@
 #define LAIM_KERNEL(threads, blocks_per_sm) __global__ void __launch_bounds__(threads, blocks_per_sm)
 #define LAIM_ARGUMENT const __grid_constant__
 #define LAIM_UNROLL _Pragma("unroll")
+#define LAIM_UNROLL_BY_2 _Pragma("unroll 2")
 #define LAIM_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/shim/shim.h"
@@ -16,6 +17,7 @@
 #define LAIM_KERNEL(threads, blocks_per_sm) void
 #define LAIM_ARGUMENT const
 #define LAIM_UNROLL
+#define LAIM_UNROLL_BY_2
 #define LAIM_ROLLED
 #endif
 

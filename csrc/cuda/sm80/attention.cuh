@@ -76,7 +76,7 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     cp_async_commit();
 
     scale_scores(scores, scale);
-    mask_scores(scores, mask, query0 + row0, key0);
+    mask_scores(scores, query0 + row0, key0, [&](int64_t query) { return mask.visible(query); });
     const Pair shrink = softmax_step(scores, state);
     LAIM_UNROLL
     for (int j = 0; j < out_columns; ++j) {
@@ -100,11 +100,12 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     if (query >= args.queries) continue;
     // A query that sees no key: sum 0, zeros out. A NaN sum is kept: it must reach the output.
     const float inverse = sum == 0 ? 0.0f : 1 / sum;
+    S* const row = to.at(query, 0);
     LAIM_UNROLL
     for (int j = 0; j < out_columns; ++j) {
-      const int64_t channel = j * 8 + lane_index() % 4 * 2;
-      store_pair(to.at(query, channel), {out[j][2 * half] * inverse, out[j][2 * half + 1] * inverse},
-                 args.channels - channel, by_chunks);
+      const int channel = j * 8 + lane_index() % 4 * 2;
+      store_pair(row + channel, {out[j][2 * half] * inverse, out[j][2 * half + 1] * inverse},
+                 int(args.channels) - channel, by_chunks);
     }
     if (lane_index() % 4 == 0)
       store_global(args.lse + (b * args.query_heads + head) * args.queries + query,

@@ -27,7 +27,7 @@ struct BackwardShape {
   static constexpr Side side = side_;
   static constexpr int channels = channels_, out_channels = channels < 128 ? channels : 128;
   static constexpr int parts = channels / out_channels;
-  static constexpr int rows = 64, threads = 128, streamed = channels <= 64 ? 64 : channels == 128 ? 32 : 16;
+  static constexpr int rows = 64, threads = 128, streamed = channels <= 128 ? 32 : 16;
   static constexpr int64_t own_bytes = 2 * channels * rows, stream_bytes = 2 * channels * streamed;
   static constexpr int64_t shared_bytes = 2 * own_bytes + 2 * 2 * stream_bytes;
 };
@@ -68,32 +68,20 @@ delta_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, float* delta) {
   if (lane_index() == 0) store_global(delta + row, sum);
 }
 
-// As mask_scores, where rows are keys and columns queries.
-template <int columns>
-LAIM_DEVICE void mask_scores_transposed(float (&scores)[columns][4], const Mask& mask, int64_t query, int64_t key) {
-  const Interval first = mask.visible(query), last = mask.visible(query + columns * 8 - 1);
-  if (last.begin <= key && key + 16 <= first.end) return;
-  const int64_t own = key + lane_index() / 4;
-  LAIM_UNROLL
-  for (int j = 0; j < columns; ++j) {
-    LAIM_UNROLL
-    for (int e = 0; e < 2; ++e) {
-      const Interval visible = mask.visible(query + j * 8 + lane_index() % 4 * 2 + e);
-      if (own < visible.begin || own >= visible.end) scores[j][e] = -INFINITY;
-      if (own + 8 < visible.begin || own + 8 >= visible.end) scores[j][2 + e] = -INFINITY;
-    }
+// Of one query head, from some query on: `count` log-sum-exps and deltas.
+struct QueryStates {
+  const float *lse, *delta;
+  int count;
+
+  // The log-sum-exp to the base 2, and delta; zeros beyond the last query and where it sees no key.
+  LAIM_DEVICE Pair at(int i) const {
+    if (i >= count) return {0, 0};
+    const float own = load_global(lse + i);
+    return {own == -INFINITY ? 0.0f : own * log2_e, load_global(delta + i)};
   }
-}
+};
 
-// A query's log-sum-exp to the base 2 and its delta; zeros beyond the last query and where it sees no key.
-LAIM_DEVICE Pair query_state(const float* lse, const float* delta, int64_t query, int64_t queries) {
-  if (query >= queries) return {0, 0};
-  const float own = load_global(lse + query);
-  return {own == -INFINITY ? 0.0f : own * log2_e, load_global(delta + query)};
-}
-
-// The scores become P, `gradient` (dP) becomes dS. first, second: the state of the query that each of the lane's four
-// elements belongs to, by row (Side::queries) or by column (Side::keys).
+// The scores become P, `gradient` (dP) becomes dS. state: that of the query which each of the four elements belongs to.
 LAIM_DEVICE void scores_to_gradient(float (&scores)[4], float (&gradient)[4], const Pair (&state)[4]) {
   LAIM_UNROLL
   for (int e = 0; e < 4; ++e) {
@@ -104,15 +92,16 @@ LAIM_DEVICE void scores_to_gradient(float (&scores)[4], float (&gradient)[4], co
 
 template <class S, int columns>
 LAIM_DEVICE void store_rows(const Matrix<S>& to, const float (&sums)[columns][4], float scale, int64_t row,
-                            int64_t rows, int64_t channel0, int64_t channels, bool by_chunks) {
+                            int64_t rows, int channel0, int channels, bool by_chunks) {
   LAIM_UNROLL
   for (int half = 0; half < 2; ++half) {
     const int64_t own = row + lane_index() / 4 + half * 8;
     if (own >= rows) continue;
+    S* const out = to.at(own, 0);
     LAIM_UNROLL
     for (int j = 0; j < columns; ++j) {
-      const int64_t channel = channel0 + j * 8 + lane_index() % 4 * 2;
-      store_pair(to.at(own, channel), {sums[j][2 * half] * scale, sums[j][2 * half + 1] * scale}, channels - channel,
+      const int channel = channel0 + j * 8 + lane_index() % 4 * 2;
+      store_pair(out + channel, {sums[j][2 * half] * scale, sums[j][2 * half + 1] * scale}, channels - channel,
                  by_chunks);
     }
   }
@@ -129,10 +118,10 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
   const AttentionArgs<S>& forward = args.forward;
   const Own own_first = {reinterpret_cast<S*>(shared_memory())};
   const Own own_second = {own_first.data + Shape::rows * Shape::channels};
-  const auto first_tile = [&](int64_t i) {
+  const auto first_tile = [&](int i) {
     return Streamed{own_second.data + (Shape::rows + i % 2 * 2 * Shape::streamed) * Shape::channels};
   };
-  const auto second_tile = [&](int64_t i) { return Streamed{first_tile(i).data + Shape::streamed * Shape::channels}; };
+  const auto second_tile = [&](int i) { return Streamed{first_tile(i).data + Shape::streamed * Shape::channels}; };
 
   const int64_t heads = keys_own ? forward.key_heads : forward.query_heads;
   const int64_t own_rows = keys_own ? forward.keys : forward.queries;
@@ -143,14 +132,14 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
   const int64_t last_row = min(block_row + Shape::rows, own_rows) - 1;
   const Interval seen = keys_own ? mask.seeing_any(block_row, last_row) : mask.visible_to_any(block_row, last_row);
   const int64_t stream0 = seen.begin / Shape::streamed * Shape::streamed;
-  const int64_t tiles = seen.begin < seen.end ? ceil_div(seen.end - stream0, Shape::streamed) : 0;
-  const int64_t steps = keys_own ? tiles * group : tiles;
+  const int tiles = seen.begin < seen.end ? int(ceil_div(seen.end - stream0, Shape::streamed)) : 0;
+  const int steps = keys_own ? tiles * int(group) : tiles;
 
-  const auto query_head = [&](int64_t i) { return keys_own ? head * group + i / tiles : head; };
+  const auto query_head = [&](int i) { return keys_own ? head * group + i / tiles : head; };
   const auto copy = [&](const auto& tile, const View4<const S>& from, int64_t h, int64_t row, int64_t rows) {
     copy_tile<Shape::threads>(tile, rows_from(from, b, h, row, rows, forward.channels, by_chunks));
   };
-  const auto copy_streamed = [&](int64_t i) {
+  const auto copy_streamed = [&](int i) {
     const int64_t row = stream0 + i % tiles * Shape::streamed;
     const int64_t h = keys_own ? query_head(i) : head / group, rows = keys_own ? forward.queries : mask.key_length;
     copy(first_tile(i), keys_own ? forward.q : forward.k, h, row, rows);
@@ -170,23 +159,24 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
   }
   cp_async_commit();
 
-  const auto states_of = [&](int64_t h, int64_t query) {
-    const int64_t offset = (b * forward.query_heads + h) * forward.queries;
-    return query_state(forward.lse + offset, delta + offset, query, forward.queries);
+  const auto states_from = [&](int64_t h, int64_t query) {
+    const int64_t offset = (b * forward.query_heads + h) * forward.queries + query;
+    return QueryStates{forward.lse + offset, delta + offset, int(min<int64_t>(forward.queries - query, Shape::rows))};
   };
   Pair row_state[2] = {};
-  if constexpr (!keys_own)
-    for (int half = 0; half < 2; ++half)
-      row_state[half] = states_of(head, block_row + row0 + lane_index() / 4 + half * 8);
+  if constexpr (!keys_own) {
+    const QueryStates states = states_from(head, block_row);
+    for (int half = 0; half < 2; ++half) row_state[half] = states.at(row0 + lane_index() / 4 + half * 8);
+  }
 
-  for (int64_t i = 0; i < steps; ++i) {
+  for (int i = 0; i < steps; ++i) {
     cp_async_wait<0>();
     block_barrier();
     if (i + 1 < steps) copy_streamed(i + 1);
     cp_async_commit();
     const Streamed first = first_tile(i), second = second_tile(i);
     float scores[columns][4] = {}, gradient[columns][4] = {};
-    LAIM_UNROLL
+    LAIM_UNROLL_BY_2  // all at once, the addresses of the steps would take the registers that sums need
     for (int step = 0; step < Shape::channels / 16; ++step) {
       uint32_t left[4];
       load_left(left, own_first, row0, step);
@@ -196,19 +186,20 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
     }
     const int64_t stream_row = stream0 + i % tiles * Shape::streamed;
     scale_scores(scores, scale);
-    if constexpr (keys_own)
-      mask_scores_transposed(scores, mask, stream_row, block_row + row0);
-    else
-      mask_scores(scores, mask, block_row + row0, stream_row);
-    LAIM_UNROLL
-    for (int j = 0; j < columns; ++j) {
-      if constexpr (keys_own) {
-        const int64_t query = stream_row + j * 8 + lane_index() % 4 * 2;
-        const Pair left = states_of(query_head(i), query), right = states_of(query_head(i), query + 1);
+    mask_scores(scores, block_row + row0, stream_row,
+                [&](int64_t row) { return keys_own ? mask.seeing_any(row, row) : mask.visible(row); });
+    if constexpr (keys_own) {
+      const QueryStates states = states_from(query_head(i), stream_row);
+      LAIM_UNROLL
+      for (int j = 0; j < columns; ++j) {
+        const int query = j * 8 + lane_index() % 4 * 2;
+        const Pair left = states.at(query), right = states.at(query + 1);
         scores_to_gradient(scores[j], gradient[j], {left, right, left, right});
-      } else {
-        scores_to_gradient(scores[j], gradient[j], {row_state[0], row_state[0], row_state[1], row_state[1]});
       }
+    } else {
+      LAIM_UNROLL
+      for (int j = 0; j < columns; ++j)
+        scores_to_gradient(scores[j], gradient[j], {row_state[0], row_state[0], row_state[1], row_state[1]});
     }
     LAIM_UNROLL
     for (int step = 0; step < Shape::streamed / 16; ++step) {
@@ -224,9 +215,10 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
 
   const int64_t own_row = block_row + row0;
   store_rows((keys_own ? args.gradient_k : args.gradient_q).matrix(b, head), sum_first, float(forward.scale), own_row,
-             own_rows, part, forward.channels, by_chunks);
+             own_rows, part, int(forward.channels), by_chunks);
   if constexpr (keys_own)
-    store_rows(args.gradient_v.matrix(b, head), sum_second, 1.0f, own_row, own_rows, part, forward.channels, by_chunks);
+    store_rows(args.gradient_v.matrix(b, head), sum_second, 1.0f, own_row, own_rows, part, int(forward.channels),
+               by_chunks);
 }
 
 }  // namespace laim::cuda

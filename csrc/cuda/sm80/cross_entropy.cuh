@@ -35,13 +35,15 @@ cross_entropy_kernel(LAIM_ARGUMENT CrossEntropyArgs<S> args, LAIM_ARGUMENT bool 
   float top = Maximum::neutral;
   each_eight<threads>(args.columns, [&](int64_t column, int count) {
     const Eight v = load_eight(logits + column, count, by_chunks);
-    for (int i = 0; i < count; ++i) top = Maximum()(top, v.value[i]);
+    LAIM_UNROLL
+    for (int i = 0; i < row_step; ++i) top = i < count ? Maximum()(top, v.value[i]) : top;
   });
   top = block_reduce<threads>(top, between, Maximum());
   float sum = 0;
   each_eight<threads>(args.columns, [&](int64_t column, int count) {
     const Eight v = load_eight(logits + column, count, by_chunks);
-    for (int i = 0; i < count; ++i) sum += exponential(v.value[i] - top);
+    LAIM_UNROLL
+    for (int i = 0; i < row_step; ++i) sum += i < count ? exponential(v.value[i] - top) : 0.0f;
   });
   sum = block_reduce<threads>(sum, between + RowShape::warps, Sum());
 

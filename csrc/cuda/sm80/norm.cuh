@@ -147,7 +147,9 @@ norm_backward_kernel(LAIM_ARGUMENT NormBackwardArgs<S> args, LAIM_ARGUMENT int64
     each_eight<threads>(columns, [&](int64_t column, int count) {
       Eight g, weighted, normed;
       gradients(column, count, g, weighted, normed);
-      for (int i = 0; i < count; ++i) {
+      LAIM_UNROLL
+      for (int i = 0; i < row_step; ++i) {
+        if (i >= count) continue;
         float *const to_weight = weight_part + column + i, *const to_bias = bias_part + column + i;
         store_shared(to_weight, load_shared(to_weight) + g.value[i] * normed.value[i]);
         store_shared(to_bias, load_shared(to_bias) + g.value[i]);

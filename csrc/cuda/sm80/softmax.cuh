@@ -59,22 +59,25 @@ LAIM_DEVICE void scale_scores(float (&scores)[columns][4], float scale) {
   }
 }
 
-// Scores of keys that a query does not see become -inf. Rows are queries from `query` on, columns keys from `key` on.
-template <int columns>
-LAIM_DEVICE void mask_scores(float (&scores)[columns][4], const Mask& mask, int64_t query, int64_t key) {
-  const Interval first = mask.visible(query), last = mask.visible(query + 15);
-  if (last.begin <= key && key + columns * 8 <= first.end) return;  // all see all: the ends never decrease
+// Scores where a query does not see a key become -inf. Rows and columns begin at `row` and `column`; visible(row) is
+// the interval of columns whose scores stay: keys of a query, or queries of a key. Its ends never decrease from row to
+// row, but for keys that are padding, which come last and have none.
+template <int columns, class Visible>
+LAIM_DEVICE void mask_scores(float (&scores)[columns][4], int64_t row, int64_t column, const Visible& visible) {
+  const Interval first = visible(row), last = visible(row + 15);
+  if (max(first.begin, last.begin) <= column && column + columns * 8 <= min(first.end, last.end))
+    return;  // all of them
   LAIM_UNROLL
   for (int half = 0; half < 2; ++half) {
-    const Interval visible = mask.visible(query + lane_index() / 4 + half * 8);
-    const int begin = int(clamp(visible.begin - key, 0, columns * 8)),
-              end = int(clamp(visible.end - key, 0, columns * 8));
+    const Interval own = visible(row + lane_index() / 4 + half * 8);
+    const int begin = int(clamp(own.begin - column, 0, columns * 8)),
+              end = int(clamp(own.end - column, 0, columns * 8));
     LAIM_UNROLL
     for (int j = 0; j < columns; ++j) {
       LAIM_UNROLL
       for (int e = 0; e < 2; ++e) {
-        const int column = j * 8 + lane_index() % 4 * 2 + e;
-        if (column < begin || column >= end) scores[j][2 * half + e] = -INFINITY;
+        const int at = j * 8 + lane_index() % 4 * 2 + e;
+        if (at < begin || at >= end) scores[j][2 * half + e] = -INFINITY;
       }
     }
   }
@@ -129,7 +132,7 @@ LAIM_DEVICE Pair softmax_step(float (&scores)[columns][4], RowState& state) {
 
 // Two neighbouring elements of a row, of which `left` are within it.
 template <class S>
-LAIM_DEVICE void store_pair(S* to, Pair value, int64_t left, bool together) {
+LAIM_DEVICE void store_pair(S* to, Pair value, int left, bool together) {
   if (together && left >= 2) return store_global(reinterpret_cast<uint32_t*>(to), pack<S>(value.first, value.second));
   if (left >= 1) store_global(to, to_storage<S>(value.first));
   if (left >= 2) store_global(to + 1, to_storage<S>(value.second));
