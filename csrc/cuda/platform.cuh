@@ -9,7 +9,8 @@
 #define LAIM_KERNEL(threads, blocks_per_sm) __global__ void __launch_bounds__(threads, blocks_per_sm)
 #define LAIM_ARGUMENT const __grid_constant__
 #define LAIM_UNROLL _Pragma("unroll")
-#define LAIM_UNROLL_BY_2 _Pragma("unroll 2")
+#define LAIM_TEXT(x) #x
+#define LAIM_UNROLL_BY(n) _Pragma(LAIM_TEXT(unroll n))
 #define LAIM_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/shim/shim.h"
@@ -17,7 +18,7 @@
 #define LAIM_KERNEL(threads, blocks_per_sm) void
 #define LAIM_ARGUMENT const
 #define LAIM_UNROLL
-#define LAIM_UNROLL_BY_2
+#define LAIM_UNROLL_BY(n)
 #define LAIM_ROLLED
 #endif
 

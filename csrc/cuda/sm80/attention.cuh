@@ -17,6 +17,8 @@ namespace laim::cuda {
 template <int channels_>
 struct AttentionShape {
   static constexpr int channels = channels_, queries = 64, keys = channels == 256 ? 32 : 64, threads = 128;
+  // the addresses of all 16 steps of 256 channels would take the registers that the sums need
+  static constexpr int steps_at_once = channels == 256 ? 2 : channels / 16;
   static constexpr int64_t shared_bytes = 2 * channels * (queries + 2 * keys);
 };
 
@@ -64,7 +66,7 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     cp_async_commit();
 
     float scores[score_columns][4] = {};
-    LAIM_UNROLL
+    LAIM_UNROLL_BY(Shape::steps_at_once)
     for (int step = 0; step < steps; ++step) {
       uint32_t q[4];
       load_left(q, queries, row0, step);

@@ -176,7 +176,8 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
     cp_async_commit();
     const Streamed first = first_tile(i), second = second_tile(i);
     float scores[columns][4] = {}, gradient[columns][4] = {};
-    LAIM_UNROLL_BY_2  // all at once, the addresses of the steps would take the registers that sums need
+    // all steps at once, their addresses would take the registers that the sums need
+    LAIM_UNROLL_BY(2)
     for (int step = 0; step < Shape::channels / 16; ++step) {
       uint32_t left[4];
       load_left(left, own_first, row0, step);

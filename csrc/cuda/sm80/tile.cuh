@@ -36,8 +36,8 @@ struct Source {
 // Fills a tile by all `threads` of the block. What it starts is there after cp_async_wait and a barrier.
 template <int threads, class T, class S>
 LAIM_DEVICE void copy_tile(const T& tile, const Source<S>& source) {
-  LAIM_ROLLED  // unrolled, the addresses would take the registers that sums need
-      for (int i = thread_index(); i < T::rows * T::chunks; i += threads) {
+  LAIM_ROLLED
+  for (int i = thread_index(); i < T::rows * T::chunks; i += threads) {
     const int row = i / T::chunks, chunk = i % T::chunks;
     const int64_t column = int64_t(chunk) * chunk_elements;
     const int valid = row < source.rows ? int(clamp(source.columns - column, 0, chunk_elements)) : 0;

@@ -88,6 +88,7 @@ int main() {
   test_case<bf16, 64>({2, 2, 1, 70, 100, 40, 33, true, true});
   test_case<bf16, 64>({1, 1, 1, 200, 40, 64, -1, true, false});  // queries that see no key
   test_case<bf16, 32>({2, 3, 1, 33, 150, 20, 50, false, true});  // rows that are not aligned
+  test_case<bf16, 32>({1, 4, 2, 20, 40, 16, -1, true, false});
   test_case<bf16, 32>({1, 1, 1, 1, 1, 1, -1, false, false});
   test_case<bf16, 32>({1, 1, 1, 3, 0, 8, -1, false, false});
   test_case<bf16, 128>({1, 2, 1, 65, 97, 128, -1, true, false});
