@@ -108,7 +108,7 @@ PLANTS = (
     Plant("column-sum-no-barrier", ENTROPY, "  block_barrier();\n  if (warp_index() > 0", "  if (warp_index() > 0", "cross_entropy"),
     Plant("column-sum-tail", ENTROPY, "warp_index() > 0 || column >= args.columns", "warp_index() > 0 || column > args.columns", "cross_entropy"),
     # in the primitives themselves, on the host's side
-    Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "shim"),
+    Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "primitives"),
 )  # fmt: skip
 
 QUICK = ("entropy-reduction-in-one-place", "column-sum-tail", "entropy-target-read-late")

@@ -17,11 +17,12 @@ LAIM_DEVICE Source<S> rows_from(const View4<const S>& view, int64_t b, int64_t h
 
 // sums[j] += rows x (rows 8 j.. of the tile)^T, for one step of 16 columns of the tile.
 template <class S, int columns, class T>
-LAIM_DEVICE void multiply_rows(float (&sums)[columns][4], const uint32_t (&left)[4], const T& tile, int step) {
+LAIM_DEVICE void multiply_rows(float (&sums)[columns][4], const uint32_t (&left)[4], const T& tile, int step,
+                               Site site = Site()) {
   LAIM_UNROLL
   for (int j = 0; j < columns; j += 2) {
     uint32_t right[4];
-    load_right(right, tile, j * 8, step);
+    load_right(right, tile, j * 8, step, site);
     mma_16816<S>(sums[j], left, right[0], right[1]);
     mma_16816<S>(sums[j + 1], left, right[2], right[3]);
   }
@@ -30,11 +31,11 @@ LAIM_DEVICE void multiply_rows(float (&sums)[columns][4], const uint32_t (&left)
 // sums[j] += rows x (columns first + 8 j.. of the tile), for one step of 16 rows of the tile.
 template <class S, int columns, class T>
 LAIM_DEVICE void multiply_columns(float (&sums)[columns][4], const uint32_t (&left)[4], const T& tile, int step,
-                                  int first = 0) {
+                                  int first = 0, Site site = Site()) {
   LAIM_UNROLL
   for (int j = 0; j < columns; j += 2) {
     uint32_t right[4];
-    load_right_straight(right, tile, first + j * 8, step);
+    load_right_straight(right, tile, first + j * 8, step, site);
     mma_16816<S>(sums[j], left, right[0], right[1]);
     mma_16816<S>(sums[j + 1], left, right[2], right[3]);
   }

@@ -56,31 +56,31 @@ LAIM_DEVICE void copy_tile(const T& tile, const Source<S>& source) {
 
 // A 16x16 fragment of the left operand from rows [row, row + 16) and columns [16 step, ...) of a tile.
 template <class T>
-LAIM_DEVICE void load_left(uint32_t (&a)[4], const T& tile, int row, int step) {
+LAIM_DEVICE void load_left(uint32_t (&a)[4], const T& tile, int row, int step, Site site = Site()) {
   const int lane = lane_index();
-  ldmatrix_x4<false>(a, tile.at(row + lane % 16, step * 2 + lane / 16));
+  ldmatrix_x4<false>(a, tile.at(row + lane % 16, step * 2 + lane / 16), site);
 }
 
 // The same from a tile that holds the operand transposed: rows of the tile are columns of the operand.
 template <class T>
-LAIM_DEVICE void load_left_transposed(uint32_t (&a)[4], const T& tile, int row, int step) {
+LAIM_DEVICE void load_left_transposed(uint32_t (&a)[4], const T& tile, int row, int step, Site site = Site()) {
   const int lane = lane_index();
-  ldmatrix_x4<true>(a, tile.at(step * 16 + lane / 16 * 8 + lane % 8, row / chunk_elements + lane / 8 % 2));
+  ldmatrix_x4<true>(a, tile.at(step * 16 + lane / 16 * 8 + lane % 8, row / chunk_elements + lane / 8 % 2), site);
 }
 
 // Two neighbouring 16x8 fragments of the right operand, {b[0], b[1]} and {b[2], b[3]}: columns [column, column + 16) of
 // the operand, which are rows of the tile, and its rows [16 step, ...).
 template <class T>
-LAIM_DEVICE void load_right(uint32_t (&b)[4], const T& tile, int column, int step) {
+LAIM_DEVICE void load_right(uint32_t (&b)[4], const T& tile, int column, int step, Site site = Site()) {
   const int lane = lane_index();
-  ldmatrix_x4<false>(b, tile.at(column + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+  ldmatrix_x4<false>(b, tile.at(column + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2), site);
 }
 
 // The same from a tile that holds the operand as it is.
 template <class T>
-LAIM_DEVICE void load_right_straight(uint32_t (&b)[4], const T& tile, int column, int step) {
+LAIM_DEVICE void load_right_straight(uint32_t (&b)[4], const T& tile, int column, int step, Site site = Site()) {
   const int lane = lane_index();
-  ldmatrix_x4<true>(b, tile.at(step * 16 + lane % 16, column / chunk_elements + lane / 16));
+  ldmatrix_x4<true>(b, tile.at(step * 16 + lane % 16, column / chunk_elements + lane / 16), site);
 }
 
 }  // namespace laim::cuda

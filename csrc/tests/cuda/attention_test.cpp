@@ -2,7 +2,7 @@
 #include "cuda/sm80/attention.cuh"
 
 #include "cuda/sm80/attention_backward.cuh"
-#include "tests/cuda/shim_check.h"
+#include "tests/cuda/device.h"
 #include "tests/plain_attention.h"
 
 namespace laim::test {
@@ -56,12 +56,12 @@ void test_case(const Case& s) {
   using Forward = cuda::AttentionShape<channels>;
   using Queries = BackwardShape<Side::queries, channels>;
   using Keys = BackwardShape<Side::keys, channels>;
-  if (!run(attention_launch<Forward>(args), what + "forward", [&] { attention_kernel<Forward>(args, by_chunks); }) ||
-      !run(delta_launch(args), what + "delta", [&] { delta_kernel(back, delta.data()); }) ||
-      !run(attention_backward_launch<Queries>(args), what + "dq",
-           [&] { attention_backward_kernel<Queries>(back, delta.data(), by_chunks); }) ||
-      !run(attention_backward_launch<Keys>(args), what + "dk, dv",
-           [&] { attention_backward_kernel<Keys>(back, delta.data(), by_chunks); }))
+  if (!run(attention_launch<Forward>(args), what + "forward", attention_kernel<Forward, S>, args, by_chunks) ||
+      !run(delta_launch(args), what + "delta", delta_kernel<S>, back, delta.data()) ||
+      !run(attention_backward_launch<Queries>(args), what + "dq", attention_backward_kernel<Queries, S>, back,
+           delta.data(), by_chunks) ||
+      !run(attention_backward_launch<Keys>(args), what + "dk, dv", attention_backward_kernel<Keys, S>, back,
+           delta.data(), by_chunks))
     return;
 
   const PlainAttention e = plain_attention(s, scale, lengths, q.values(), k.values(), v.values(), g.values());

@@ -1,7 +1,7 @@
 // Cross-entropy with its gradient in place, and sums over rows, under the shim, against plain loops in double.
 #include "cuda/sm80/cross_entropy.cuh"
 
-#include "tests/cuda/shim_check.h"
+#include "tests/cuda/device.h"
 
 namespace laim::test {
 namespace {
@@ -22,7 +22,7 @@ void test_cross_entropy(int64_t rows, int64_t columns, bool with_gradient) {
   Device<float> scale("scale", scales), loss("loss", rows);
   const CrossEntropyArgs<S> args = {
       rows, columns, logits.data(), target.data(), -100, with_gradient ? scale.data() : nullptr, loss.data()};
-  if (!run(cross_entropy_launch(args), what, [&] { cross_entropy_kernel<S>(args, columns % row_step == 0); })) return;
+  if (!run(cross_entropy_launch(args), what, cross_entropy_kernel<S>, args, columns % row_step == 0)) return;
   std::vector<double> e_loss(rows), e_logits(rows * columns);
   for (int64_t i = 0; i < rows; ++i) {
     double top = -1e300, z = 0;
@@ -48,7 +48,7 @@ void test_column_sum(int64_t rows, int64_t columns, bool accumulate) {
   Device<float> fresh("out", columns), given("out", before);
   Device<float>& out = accumulate ? given : fresh;
   const ColumnSumArgs<S> args = {rows, columns, {in.data(), columns, 1}, out.data(), accumulate};
-  if (!run(column_sum_launch(args), what, [&] { column_sum_kernel<S>(args); })) return;
+  if (!run(column_sum_launch(args), what, column_sum_kernel<S>, args)) return;
   std::vector<double> expected(columns);
   for (int64_t j = 0; j < columns; ++j) expected[j] = accumulate ? before[j] : 0;
   for (int64_t i = 0; i < rows * columns; ++i) expected[i % columns] += value(values[i]);

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "tests/cuda/shim_check.h"
+#include "tests/cuda/device.h"
 #include "tests/plain_activation.h"
 
 namespace laim::test {
@@ -50,14 +50,10 @@ void test_product(const Case& c) {
   if (c.gated) args.up = {up.data(), stride, 1}, args.gradient_up = {gradient_up.data(), stride, 1};
   const Matrix<float> sum = {total.data(), stride, 1};
   const bool left_chunks = by_chunks(a.data(), left_stride), right_chunks = by_chunks(b.data(), right_stride);
-  const bool ran = run(gemm_launch(args), what, [&] {
-    const auto call = [&](auto kernel) { kernel(args, sum, left_chunks, right_chunks, stride % 2 == 0); };
-    if (c.left_by_rows)
-      c.right_by_rows ? call(gemm_kernel<S, true, true>) : call(gemm_kernel<S, true, false>);
-    else
-      call(gemm_kernel<S, false, true>);
-  });
-  if (!ran) return;
+  const auto kernel = !c.left_by_rows   ? gemm_kernel<S, false, true>
+                      : c.right_by_rows ? gemm_kernel<S, true, true>
+                                        : gemm_kernel<S, true, false>;
+  if (!run(gemm_launch(args), what, kernel, args, sum, left_chunks, right_chunks, stride % 2 == 0)) return;
 
   const auto av = a.values(), bv = b.values(), biasv = bias.values(), prev = pre_in.values(), upv = up.values();
   std::vector<double> e_out(m * n), e_pre(m * n), e_activated(m * n), e_up(m * n);

@@ -1,7 +1,7 @@
 // Layer norm and RMS norm under the shim, forward and backward, against plain loops in double.
 #include "cuda/sm80/norm.cuh"
 
-#include "tests/cuda/shim_check.h"
+#include "tests/cuda/device.h"
 #include "tests/plain_norm.h"
 
 namespace laim::test {
@@ -27,7 +27,7 @@ void test_norm(int64_t rows, int64_t columns, bool plain, double mean_at) {
                       bias.data(), eps,     out.data(), sum.data(),      centred ? mean.data() : nullptr,
                       rstd.data()};
   if (plain) args.residual = args.weight = args.bias = nullptr, args.sum = nullptr;
-  if (!run(norm_launch(args), what, [&] { norm_kernel<S, centred>(args, by_chunks); })) return;
+  if (!run(norm_launch(args), what, norm_kernel<S, centred>, args, by_chunks)) return;
 
   NormBackwardArgs<S> back = {rows,
                               columns,
@@ -45,11 +45,8 @@ void test_norm(int64_t rows, int64_t columns, bool plain, double mean_at) {
   Device<float> parts("parts", blocks * 2 * columns);
   Launch launch = norm_backward_launch(back);
   launch.x = uint32_t(blocks);
-  if (!run(launch, what + " backward",
-           [&] { norm_backward_kernel<S, centred>(back, blocks, parts.data(), by_chunks); }))
-    return;
-  if (!run(norm_parts_launch(columns), what + " parts", [&] { norm_parts_kernel<S>(back, blocks, parts.data()); }))
-    return;
+  if (!run(launch, what + " backward", norm_backward_kernel<S, centred>, back, blocks, parts.data(), by_chunks)) return;
+  if (!run(norm_parts_launch(columns), what + " parts", norm_parts_kernel<S>, back, blocks, parts.data())) return;
 
   const std::vector<S> ones(columns, stored<S>(1)), zeros(n, stored<S>(0));
   const Expected e = plain ? plain_norm(centred, rows, columns, eps, values, ones, zeros, gradient.values(), zeros)
@@ -84,7 +81,7 @@ void test_constant_row() {
   Device<float> mean("mean", 1), rstd("rstd", 1);
   const NormArgs<bf16> args = {1,    300,        x.data(), nullptr,     nullptr,    nullptr,
                                1e-5, out.data(), nullptr,  mean.data(), rstd.data()};
-  run(norm_launch(args), "constant row", [&] { norm_kernel<bf16, true>(args, false); });
+  run(norm_launch(args), "constant row", norm_kernel<bf16, true>, args, false);
   for (bf16 each : out.values())
     if (value(each) != 0) return check(false, "layer norm of a constant row: not zeros");
 }

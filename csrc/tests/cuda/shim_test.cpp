@@ -1,6 +1,6 @@
 // The shim finds what it says it finds, and does not complain about what is right: one small kernel for each.
 #include "cuda/ptx.cuh"
-#include "tests/cuda/shim_check.h"
+#include "tests/cuda/device.h"
 
 namespace laim::test {
 namespace {
@@ -146,31 +146,6 @@ void test_copies() {
           [&] { cp_async_16(own(), input.data() + 256, 0), cp_async_commit(), cp_async_wait<0>(); });
 }
 
-// ldmatrix and mma against the definition: D = A B with A and B laid out plainly in shared memory.
-void test_fragments() {
-  const auto a = random_values<bf16>(256, 1), b = random_values<bf16>(128, 2);  // A (16, 16), B (16, 8)
-  Device<bf16> in_a("a", a), in_b("b", b);
-  Device<float> out("d", 128);
-  run({1, 1, 1, 32, 1024}, "fragments", [&] {
-    bf16* shared = reinterpret_cast<bf16*>(shared_memory());
-    for (int i = thread_index(); i < 256; i += 32) store_shared(shared + i, load_global(in_a.data() + i));
-    for (int i = thread_index(); i < 128; i += 32) store_shared(shared + 256 + i, load_global(in_b.data() + i));
-    warp_barrier();
-    uint32_t left[4], right[4];
-    const int lane = lane_index();
-    ldmatrix_x4<false>(left, shared + lane % 16 * 16 + lane / 16 * 8);
-    ldmatrix_x4<true>(right, shared + 256 + lane % 16 * 8);
-    float d[4] = {};
-    mma_16816<bf16>(d, left, right[0], right[1]);
-    for (int i = 0; i < 4; ++i) store_global(out.data() + (lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2, d[i]);
-  });
-  std::vector<double> expected(128);
-  for (int i = 0; i < 16; ++i)
-    for (int j = 0; j < 8; ++j)
-      for (int k = 0; k < 16; ++k) expected[i * 8 + j] += value(a[i * 16 + k]) * value(b[k * 8 + j]);
-  check_close(out.values(), expected, 2e-7, "mma of what ldmatrix loads");
-}
-
 void test_numbers() {
   bool same = true;
   for (uint32_t bits = 0; bits < 65536; ++bits) {
@@ -193,7 +168,6 @@ int main() {
   laim::test::test_memory();
   laim::test::test_convergence();
   laim::test::test_copies();
-  laim::test::test_fragments();
   laim::test::test_numbers();
   return laim::test::summary();
 }
