@@ -31,8 +31,7 @@ PLANTS = (
     Plant("gemm-no-commit-at-the-start", GEMM, "    if (slice < slices) copy(slice);\n    cp_async_commit();", "    if (slice < slices) copy(slice);", "gemm"),
     Plant("gemm-ring-one-stage-short", GEMM, "memory + stage * (", "memory + stage % (Shape::stages - 1) * (", "gemm"),
     Plant("gemm-right-tile-too-low", GEMM, "left_tile(stage).data + Shape::rows * Shape::depth", "left_tile(stage).data + Shape::rows * Shape::depth / 2", "gemm"),
-    Plant("gemm-copies-one-slice-too-far", GEMM, "slice + Shape::stages - 1 < slices) copy", "slice + Shape::stages - 1 <= slices) copy", "gemm",
-          "the slice beyond the last has no valid element: zeros are copied and never used; it costs time and no more"),
+    Plant("gemm-copies-one-slice-too-far", GEMM, "slice + Shape::stages - 1 < slices) copy", "slice + Shape::stages - 1 <= slices) copy", "gemm"),
     Plant("gemm-depth-tail", GEMM, "deep = args.k - k0;", "deep = args.k - k0 + 1;", "gemm"),
     # its epilogue
     Plant("gemm-no-barrier-before-the-epilogue", GEMM, "  const int lane = lane_index();\n  block_barrier();\n", "  const int lane = lane_index();\n", "gemm"),
