@@ -5,6 +5,7 @@
 #include <new>
 
 #ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifndef __x86_64__
@@ -91,6 +92,9 @@ void Fiber::begin() {
 void Fiber::start(void (*entry)(void*), void* argument) {
   entry_ = entry;
   argument_ = argument;
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(stack_, stack_bytes);  // frames that were never left
+#endif
 #ifdef __x86_64__
   // as after a call of begin(): six saved registers, the address to return into, and a stack off by 8 from 16
   auto* top = reinterpret_cast<uintptr_t*>(static_cast<char*>(stack_) + stack_bytes) - 1;

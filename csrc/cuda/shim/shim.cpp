@@ -75,13 +75,18 @@ void wait(State state, const char* what, Site site) {
   thread.fiber.suspend();
 }
 
+struct Failed {};  // unwinds the thread that fails; the others stay where they are and are forgotten
+
 void thread_main(void*) {
-  (*machine.body)();
   Thread& thread = self();
-  for (const auto& group : thread.groups)
-    if (!group.empty()) fail("the thread ends before it has waited for this cp.async", group[0].site);
-  if (!thread.uncommitted.empty())
-    fail("the thread ends before it has committed this cp.async", thread.uncommitted[0].site);
+  try {
+    (*machine.body)();
+    for (const auto& group : thread.groups)
+      if (!group.empty()) fail("the thread ends before it has waited for this cp.async", group[0].site);
+    if (!thread.uncommitted.empty())
+      fail("the thread ends before it has committed this cp.async", thread.uncommitted[0].site);
+  } catch (const Failed&) {
+  }
   thread.state = State::finished;
   thread.fiber.suspend();
 }
@@ -194,8 +199,7 @@ void check_alignment(const void* at, int64_t alignment, const char* what, Site s
 void fail(const std::string& message, Site site) {
   machine.error = site.text() + ": " + message;
   if (message.find(" by thread ") == std::string::npos) machine.error += " [" + actor(site).name() + "]";
-  self().fiber.suspend();
-  std::abort();  // a launch that has failed resumes nobody
+  throw Failed();
 }
 
 std::string launch(Index3 grid, int threads, int64_t shared_bytes, const std::function<void()>& body) {

@@ -70,7 +70,7 @@ void test_shapes() {
       test_norm<bf16, true>(5, columns, plain, 0);
       test_norm<bf16, false>(5, columns, plain, 0);
     }
-  test_norm<fp16, true>(2, 40, false, 30);
+  test_norm<fp16, true>(2, 44, false, 30);  // what is beyond the tail would be far from the mean
   test_norm<fp16, false>(1, 40, false, 0);
 }
 
