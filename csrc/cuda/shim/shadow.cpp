@@ -53,16 +53,17 @@ std::string Shadow::read(int64_t offset, int64_t bytes, const Actor& actor, bool
   for (int64_t i = offset; i < offset + bytes; ++i) {
     Cell& cell = cells_[size_t(i)];
     const Actor& writer = log_[cell.writer];
+    const auto place_of = [&] { return place(offset, bytes, i, actor) + (whole_warp ? " for its whole warp" : ""); };
     if (cell.in_flight)
-      return "read" + place(offset, bytes, i, actor) + ": the cp.async that " + writer.name() + " issued at " +
-             writer.site.text() + " has not been waited for";
-    if (!cell.written) return "uninitialised read" + place(offset, bytes, i, actor);
+      return "read" + place_of() + ": the cp.async that " + writer.name() + " issued at " + writer.site.text() +
+             " has not been waited for";
+    if (!cell.written) return "uninitialised read" + place_of();
     if (cell.writer != 0) {
       Actor receiver = actor;
       if (whole_warp && actor.warp() == writer.warp()) receiver.thread = writer.thread ^ 1;  // some other lane
       if (races(writer, receiver))
-        return "race: read" + place(offset, bytes, i, actor) + "; " + writer.name() + " wrote it at " +
-               writer.site.text() + " and no barrier lies between";
+        return "race: read" + place_of() + "; " + writer.name() + " wrote it at " + writer.site.text() +
+               " and no barrier lies between";
     }
     cell.readers = with_reader(cell.readers, log_[cell.reader], actor, whole_warp ? Readers::warp : Readers::one);
     cell.reader = id;
