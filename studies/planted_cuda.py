@@ -1,6 +1,6 @@
 """Planted bugs in the CUDA kernels: does the shim, which runs them on a CPU, find them?
 
-Run by ``make study-planted-cuda`` (QUICK=1: one plant of each kind). Each plant replaces a few words of one kernel's source in a copy of it
+Run by ``make study-planted-cuda`` (QUICK=1: three plants). Each plant replaces a few words of one kernel's source in a copy of it
 (``planted_cuda_bugs.py``); the kernel's test is compiled against that and run. Caught is a test that fails and names the place: file, line and thread
 where the shim saw it, or the wrong element and its shape. Needs a C++ compiler, no nvcc and no GPU. Not yet run on a GPU.
 """
