@@ -1,11 +1,12 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
-# make study-calibration, study-laws-speed, study-learning, study-entropy, study-transfer, study-multiplier, study-aa, study-planted   claims that take minutes to check, into docs/results; QUICK=1: seconds, into build/studies
+# make study-NAME   a claim that takes minutes to check, into docs/results (NAME: STUDIES below); QUICK=1: seconds, into build/studies
 # make sanitize   the C++ tests under ASan and UBSan; make results, make picture   what README and docs show
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := 2.13.0
+STUDIES := calibration laws-speed learning entropy transfer multiplier aa planted planted-cuda
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
@@ -35,7 +36,7 @@ lint: $(VENV)/.tested
 	! git grep -nE '^(<{7}|>{7}) '
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'csrc/*.cuh' 'csrc/*.cu')
 
 ctest: $(VENV)/.tested
 	PATH=$(CURDIR)/$(BIN):$$PATH; \
@@ -66,7 +67,7 @@ chinchilla: $(VENV)/.tested
 	$(BIN)/laimbench fit laimbench/laws/tables/chinchilla_epoch.csv --where kept_by_epoch=1 --pictures docs/results/chinchilla
 
 quick-studies:
-	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed study-learning study-entropy study-transfer study-multiplier study-aa study-planted
+	$(MAKE) --no-print-directory QUICK=1 $(STUDIES:%=study-%)
 
 # The first screen of the demo's report, by headless Chromium.
 picture: report/index.html

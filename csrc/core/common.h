@@ -4,7 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __CUDACC__  // core is host and device code
+#define LAIM_INLINE __host__ __device__ inline __attribute__((always_inline))
+#else
 #define LAIM_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace laim {
 

@@ -31,6 +31,19 @@ struct Mask {
   LAIM_INLINE Interval visible_to_any(int64_t first, int64_t last) const {
     return {visible(first).begin, visible(last).end};
   }
+
+  // The queries that see at least one of the keys [first, last] (a superset: one interval; exact for one key).
+  LAIM_INLINE Interval seeing_any(int64_t first, int64_t last) const {
+    const int64_t position0 = keys - queries;
+    int64_t begin = 0, end = first < key_length ? queries : 0;
+    if (causal) begin = max(begin, first - position0);
+    if (window >= 0) {
+      begin = max(begin, first - window + 1 - position0);
+      end = min(end, last + window - position0);
+    }
+    end = max(end, int64_t(0));
+    return {min(begin, end), end};
+  }
 };
 
 }  // namespace laim

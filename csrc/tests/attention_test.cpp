@@ -1,15 +1,10 @@
 // Attention forward and backward against plain loops in double, over masks, groups of heads and ragged blocks.
-#include <limits>
-
-#include "tests/check.h"
+#include "tests/plain_attention.h"
 
 namespace laim::test {
 namespace {
 
-struct Shape {
-  int64_t batch, query_heads, key_heads, queries, keys, channels, window;
-  bool causal, lengths;
-};
+using Shape = AttentionShape;
 
 template <class S>
 void test_case(const Kernels<S>& kernels, const Shape& s) {
@@ -47,43 +42,7 @@ void test_case(const Kernels<S>& kernels, const Shape& s) {
                               view(dk.data(), s.key_heads, s.keys), view(dv.data(), s.key_heads, s.keys)},
                              backwards);
 
-  std::vector<double> e_out(out.size()), e_dq(out.size()), e_dk(dk.size()), e_dv(dv.size());
-  const auto at_q = [&](int64_t b, int64_t h, int64_t i) {
-    return ((b * s.queries + i) * s.query_heads + h) * s.channels;
-  };
-  const auto at_k = [&](int64_t b, int64_t h, int64_t j) { return ((b * s.keys + j) * s.key_heads + h) * s.channels; };
-  for (int64_t b = 0; b < s.batch; ++b)
-    for (int64_t h = 0; h < s.query_heads; ++h)
-      for (int64_t i = 0; i < s.queries; ++i) {
-        const int64_t kh = h / (s.query_heads / s.key_heads), q0 = at_q(b, h, i), position = i + s.keys - s.queries;
-        std::vector<double> p(s.keys, -std::numeric_limits<double>::infinity()), dp(s.keys);
-        double top = -1e300, sum = 0, delta = 0;
-        for (int64_t j = 0; j < s.keys; ++j) {
-          if ((s.lengths && j >= lengths[b]) || (s.causal && j > position)) continue;
-          if (s.window >= 0 && std::abs(j - position) >= s.window) continue;
-          double dot = 0;
-          for (int64_t d = 0; d < s.channels; ++d) dot += value(q[q0 + d]) * value(k[at_k(b, kh, j) + d]);
-          p[j] = dot * scale;
-          top = std::max(top, p[j]);
-        }
-        for (auto& x : p) sum += x = std::exp(x - top);
-        if (sum == 0) continue;
-        for (int64_t j = 0; j < s.keys; ++j) {
-          p[j] /= sum;
-          for (int64_t d = 0; d < s.channels; ++d) {
-            e_out[q0 + d] += p[j] * value(v[at_k(b, kh, j) + d]);
-            e_dv[at_k(b, kh, j) + d] += p[j] * value(g[q0 + d]);
-            dp[j] += value(g[q0 + d]) * value(v[at_k(b, kh, j) + d]);
-          }
-          delta += p[j] * dp[j];
-        }
-        for (int64_t j = 0; j < s.keys; ++j)
-          for (int64_t d = 0; d < s.channels; ++d) {
-            const double ds = p[j] * (dp[j] - delta) * scale;
-            e_dq[q0 + d] += ds * value(k[at_k(b, kh, j) + d]);
-            e_dk[at_k(b, kh, j) + d] += ds * value(q[q0 + d]);
-          }
-      }
+  const PlainAttention e = plain_attention(s, scale, lengths, q, k, v, g);
   const std::string what = std::string(type_name<S>()) + " attention H" + std::to_string(s.query_heads) + "/" +
                            std::to_string(s.key_heads) + " S" + std::to_string(s.queries) + "/" +
                            std::to_string(s.keys) + " D" + std::to_string(s.channels) + (s.causal ? " causal" : "") +
@@ -92,10 +51,10 @@ void test_case(const Kernels<S>& kernels, const Shape& s) {
     values.pop_back();
     return values;
   };
-  check_close(trimmed(out), trimmed(e_out), 2 * tolerance<S>(), what + "out");
-  check_close(trimmed(dq), trimmed(e_dq), 4 * tolerance<S>(), what + "dq");
-  check_close(trimmed(dk), trimmed(e_dk), 4 * tolerance<S>(), what + "dk");
-  check_close(trimmed(dv), trimmed(e_dv), 4 * tolerance<S>(), what + "dv");
+  check_close(trimmed(out), e.out, 2 * tolerance<S>(), what + "out");
+  check_close(trimmed(dq), e.dq, 4 * tolerance<S>(), what + "dq");
+  check_close(trimmed(dk), e.dk, 4 * tolerance<S>(), what + "dk");
+  check_close(trimmed(dv), e.dv, 4 * tolerance<S>(), what + "dv");
 }
 
 }  // namespace

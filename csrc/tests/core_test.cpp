@@ -32,6 +32,11 @@ void test_masks() {
               check(before.begin <= seen.begin && before.end <= seen.end, "mask intervals never go back");
               before = seen;
             }
+            for (int64_t key = 0; key < keys; ++key) {
+              const Interval seeing = mask.seeing_any(key, key);
+              for (int64_t query = 0; query < queries; ++query)
+                check(sees(mask, query, key) == (seeing.begin <= query && query < seeing.end), "who sees a key");
+            }
           }
 }
 

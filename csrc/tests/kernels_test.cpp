@@ -1,25 +1,11 @@
 // Products with their epilogues, activations, column sums and cross-entropy against plain loops in double.
 #include "tests/check.h"
+#include "tests/plain_activation.h"
 
 namespace laim::test {
 namespace {
 
 using Vector = std::vector<double>;
-
-double activation_value(Activation kind, double x) {
-  switch (kind) {
-    case Activation::relu: return x > 0 ? x : 0;
-    case Activation::gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::gelu_tanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::silu: return x / (1 + std::exp(-x));
-  }
-  return 0;
-}
-double activation_slope(Activation kind, double x) {
-  const double h = 1e-5;
-  if (kind == Activation::relu) return x > 0 ? 1 : 0;
-  return (activation_value(kind, x + h) - activation_value(kind, x - h)) / (2 * h);
-}
 
 // One product: operands row-major or transposed, each epilogue, against the triple loop. gated: times `up`.
 template <class T>
@@ -66,7 +52,7 @@ void test_product(const Kernels<T>& kernels, int64_t m, int64_t n, int64_t k, bo
   const std::string what = std::string(type_name<T>()) + " product " + std::to_string(m) + "x" + std::to_string(n) +
                            "x" + std::to_string(k) + " epilogue " + std::to_string(int(epilogue)) + " activation " +
                            std::to_string(int(kind)) + (gated ? " gated" : "");
-  // the numerical derivative above is good to about 1e-9
+  // the numerical derivative is good to about 1e-9
   const double allowed = std::max(tolerance<T>(), epilogue == Epilogue::gradient ? 1e-9 : 0.0);
   check_close(out, expected, allowed, what);
   if (epilogue == Epilogue::bias_activation) check_close(pre, expected_pre, allowed, what + " pre");

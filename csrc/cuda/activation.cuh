@@ -1,0 +1,30 @@
+// Activations and their derivatives in fp32, for the epilogue of a product.
+#pragma once
+#include "core/kernels.h"
+#include "cuda/ptx.cuh"
+
+namespace laim::cuda {
+
+struct ValueAndSlope {
+  float value, slope;
+};
+
+LAIM_DEVICE float exponential(float x) { return exp2_approx(x * 1.44269504f); }
+
+LAIM_DEVICE ValueAndSlope activate(Activation kind, float x) {
+  if (kind == Activation::relu) return {x < 0 ? 0.0f : x, x > 0 ? 1.0f : 0.0f};  // in this order: NaN stays NaN
+  if (kind == Activation::gelu) {
+    const float cumulative = 0.5f * erfcf(x * -0.70710678f);  // not 1 + erf: no cancellation on the negative side
+    return {x * cumulative, cumulative + x * 0.39894228f * exponential(-0.5f * x * x)};
+  }
+  // silu: x s(x). gelu_tanh: x (1 + tanh(u)) / 2 = x s(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3); s: the sigmoid
+  float inner = x, inner_slope = 1;
+  if (kind == Activation::gelu_tanh) {
+    inner = 1.59576912f * x * (1 + 0.044715f * x * x);
+    inner_slope = 1.59576912f * (1 + 3 * 0.044715f * x * x);
+  }
+  const float sigmoid = 1 / (1 + exponential(-inner));
+  return {x * sigmoid, sigmoid + x * sigmoid * (1 - sigmoid) * inner_slope};
+}
+
+}  // namespace laim::cuda

@@ -1,0 +1,58 @@
+// Runs a CUDA kernel on a CPU: every thread of a block is a fiber, blocks come one after the other. Memory has a shadow
+// (shadow.h); the first thing that is wrong ends the launch with a message that names file, line and thread.
+//
+// What this header offers to kernels goes through csrc/cuda/platform.cuh and csrc/cuda/ptx.cuh, never directly.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cuda/shim/site.h"
+
+namespace laim::shim {
+
+struct Index3 {
+  int x = 0, y = 0, z = 0;
+};
+
+// Runs body() once for each thread of grid.x * grid.y * grid.z blocks. Returns "" or what was wrong.
+std::string launch(Index3 grid, int threads, int64_t shared_bytes, const std::function<void()>& body);
+
+// Memory that kernels may touch while the object lives. Starts as never written unless `initialised`.
+class GlobalMemory {
+ public:
+  GlobalMemory(std::string name, const void* begin, int64_t bytes, bool initialised);
+  ~GlobalMemory();
+  GlobalMemory(const GlobalMemory&) = delete;
+  GlobalMemory& operator=(const GlobalMemory&) = delete;
+
+ private:
+  int id_;
+};
+
+// Below: what a simulated thread calls. An error does not return.
+
+Index3 block_index();
+int thread_index();
+uint8_t* shared_memory();
+
+enum class Space { shared, global };
+void check_read(Space space, const void* at, int64_t bytes, int64_t alignment, Site site, bool whole_warp = false);
+void check_write(Space space, const void* at, int64_t bytes, int64_t alignment, Site site);
+
+void block_barrier(Site site);
+void warp_barrier(Site site);
+
+// All 32 lanes of a warp call this at one place; the last to arrive runs `run` on what each lane brought.
+void warp_collective(const char* what, Site site, void* argument, void (*run)(void* const (&lanes)[32]));
+
+// cp.async: `bytes` at `to`, the first `valid` of them from `from`, the others zero. They arrive at the wait.
+void copy_async(void* to, const void* from, int bytes, int valid, Site site);
+void commit_copies(Site site);
+void wait_copies(int groups_left, Site site);
+
+[[noreturn]] void fail(const std::string& message, Site site);
+
+}  // namespace laim::shim

@@ -1,0 +1,20 @@
+#include "cuda/sm80/attention.cuh"
+
+#include "cuda/launch.cuh"
+#include "cuda/sm80/channels.h"
+
+namespace laim::cuda {
+
+template <class S>
+const char* attention(const AttentionArgs<S>& args, Stream stream) {
+  return with_channels(args.channels, [&](auto channels) {
+    using Shape = AttentionShape<decltype(channels)::value>;
+    return start(attention_launch<Shape>(args), stream, attention_kernel<Shape, S>, args,
+                 rows_by_chunks(args.channels, args.q, args.k, args.v, args.out));
+  });
+}
+
+template const char* attention(const AttentionArgs<bf16>&, Stream);
+template const char* attention(const AttentionArgs<fp16>&, Stream);
+
+}  // namespace laim::cuda

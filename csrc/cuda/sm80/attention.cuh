@@ -1,0 +1,118 @@
+// Attention forward: scores of a block of queries against a block of keys, online softmax in registers, sums of values
+// (Dao 2023, FlashAttention-2, algorithm 1). bf16 or fp16, sums in fp32.
+//
+// A block of four warps takes 64 queries of one head, 16 each warp. Keys and values share a pipeline of depth one each:
+// values are on their way while scores are made, the next keys while values are summed.
+//
+//   wait(K i) barrier  copy(V i)      S = Q K^T        the barrier also says: all are done with V i - 1
+//   wait(V i) barrier  copy(K i + 1)  softmax, O += P V                  ... with K i
+#pragma once
+#include "core/kernels.h"
+#include "cuda/launch.h"
+#include "cuda/sm80/softmax.cuh"
+
+namespace laim::cuda {
+
+// channels: D rounded up to 32, 64, 128 or 256; what is beyond D reads as zeros.
+template <int channels_>
+struct AttentionShape {
+  static constexpr int channels = channels_, queries = 64, keys = channels == 256 ? 32 : 64, threads = 128;
+  // the addresses of all 16 steps of 256 channels would take the registers that the sums need
+  static constexpr int steps_at_once = channels == 256 ? 2 : channels / 16;
+  static constexpr int64_t shared_bytes = 2 * channels * (queries + 2 * keys);
+};
+
+template <class Shape, class S>
+Launch attention_launch(const AttentionArgs<S>& args) {
+  const int64_t blocks = ceil_div(args.queries, Shape::queries) * args.query_heads * args.batch;
+  return {uint32_t(blocks), 1, 1, Shape::threads, Shape::shared_bytes};
+}
+
+template <class Shape, class S>
+LAIM_KERNEL(Shape::threads, 1)
+attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chunks) {
+  using Queries = Tile<S, Shape::queries, Shape::channels>;
+  using Keys = Tile<S, Shape::keys, Shape::channels>;
+  constexpr int steps = Shape::channels / 16, score_columns = Shape::keys / 8, out_columns = Shape::channels / 8;
+  const Queries queries = {reinterpret_cast<S*>(shared_memory())};
+  const Keys keys = {queries.data + Shape::queries * Shape::channels};
+  const Keys values = {keys.data + Shape::keys * Shape::channels};
+
+  // Last queries first: under a causal mask they take longest.
+  const int64_t blocks = ceil_div(args.queries, Shape::queries);
+  const int64_t query0 = (blocks - 1 - block_x() % blocks) * Shape::queries;
+  const int64_t head = block_x() / blocks % args.query_heads, b = block_x() / blocks / args.query_heads;
+  const int64_t key_head = head / (args.query_heads / args.key_heads);
+  const Mask mask = args.mask(b);
+  const Interval seen = mask.visible_to_any(query0, min(query0 + Shape::queries, args.queries) - 1);
+  const int64_t first = seen.begin / Shape::keys * Shape::keys;
+  const auto copy = [&](const Keys& tile, const View4<const S>& from, int64_t key0) {
+    copy_tile<Shape::threads>(tile, rows_from(from, b, key_head, key0, mask.key_length, args.channels, by_chunks));
+  };
+
+  const int row0 = warp_index() * 16;  // of this warp, in the block
+  RowState state;
+  const float scale = float(args.scale) * log2_e;
+  float out[out_columns][4] = {};
+  if (first < seen.end) {
+    copy_tile<Shape::threads>(queries, rows_from(args.q, b, head, query0, args.queries, args.channels, by_chunks));
+    copy(keys, args.k, first);
+  }
+  cp_async_commit();
+  for (int64_t key0 = first; key0 < seen.end; key0 += Shape::keys) {
+    cp_async_wait<0>();
+    block_barrier();
+    copy(values, args.v, key0);
+    cp_async_commit();
+
+    float scores[score_columns][4] = {};
+    LAIM_UNROLL_BY(Shape::steps_at_once)
+    for (int step = 0; step < steps; ++step) {
+      uint32_t q[4];
+      load_left(q, queries, row0, step);
+      multiply_rows<S>(scores, q, keys, step);
+    }
+    cp_async_wait<0>();
+    block_barrier();
+    if (key0 + Shape::keys < seen.end) copy(keys, args.k, key0 + Shape::keys);
+    cp_async_commit();
+
+    scale_scores(scores, scale);
+    mask_scores(scores, query0 + row0, key0, [&](int64_t query) { return mask.visible(query); });
+    const Pair shrink = softmax_step(scores, state);
+    LAIM_UNROLL
+    for (int j = 0; j < out_columns; ++j) {
+      out[j][0] *= shrink.first, out[j][1] *= shrink.first;
+      out[j][2] *= shrink.second, out[j][3] *= shrink.second;
+    }
+    LAIM_UNROLL
+    for (int step = 0; step < Shape::keys / 16; ++step) {
+      uint32_t p[4];
+      pack_left<S>(p, scores, step);
+      multiply_columns<S>(out, p, values, step);
+    }
+  }
+
+  const Matrix<S> to = args.out.matrix(b, head);
+  LAIM_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int64_t query = query0 + row0 + lane_index() / 4 + half * 8;
+    const float sum = half == 0 ? state.sum.first : state.sum.second;
+    const float maximum = half == 0 ? state.maximum.first : state.maximum.second;
+    if (query >= args.queries) continue;
+    // A query that sees no key: sum 0, zeros out. A NaN sum is kept: it must reach the output.
+    const float inverse = sum == 0 ? 0.0f : 1 / sum;
+    S* const row = to.at(query, 0);
+    LAIM_UNROLL
+    for (int j = 0; j < out_columns; ++j) {
+      const int channel = j * 8 + lane_index() % 4 * 2;
+      store_pair(row + channel, {out[j][2 * half] * inverse, out[j][2 * half + 1] * inverse},
+                 int(args.channels) - channel, by_chunks);
+    }
+    if (lane_index() % 4 == 0)
+      store_global(args.lse + (b * args.query_heads + head) * args.queries + query,
+                   sum == 0 ? -INFINITY : maximum * ln_2 + logf(sum));
+  }
+}
+
+}  // namespace laim::cuda

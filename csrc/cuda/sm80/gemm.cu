@@ -1,0 +1,32 @@
+#include "cuda/sm80/gemm.cuh"
+
+#include "cuda/launch.cuh"
+
+namespace laim::cuda {
+
+template <class S>
+const char* gemm(const GemmArgs<S>& args, const Matrix<float>& total, Stream stream) {
+  const bool left_by_rows = args.a.column_stride == 1, right_by_rows = args.b.column_stride == 1;
+  if ((!left_by_rows && args.a.row_stride != 1) || (!right_by_rows && args.b.row_stride != 1))
+    return "gemm: A and B must be contiguous along one dimension";
+  const bool left_chunks = by_chunks(args.a.data, left_by_rows ? args.a.row_stride : args.a.column_stride);
+  const bool right_chunks = by_chunks(args.b.data, right_by_rows ? args.b.row_stride : args.b.column_stride);
+  bool pairs = true;
+  const auto require_pairs = [&](const S* data, int64_t stride) {
+    pairs = pairs && reinterpret_cast<uintptr_t>(data) % sizeof(uint32_t) == 0 && (data == nullptr || stride % 2 == 0);
+  };
+  const Matrix<S> written[] = {args.out, args.pre, args.activated, args.gradient_up};
+  for (const auto& each : written) require_pairs(each.data, each.row_stride);
+  require_pairs(args.up.data, args.up.row_stride);
+  const auto with = [&](auto kernel) {
+    return start(gemm_launch(args), stream, kernel, args, total, left_chunks, right_chunks, pairs);
+  };
+  if (left_by_rows) return right_by_rows ? with(gemm_kernel<S, true, true>) : with(gemm_kernel<S, true, false>);
+  if (right_by_rows) return with(gemm_kernel<S, false, true>);
+  return "gemm: A and B both transposed is not needed by any op";
+}
+
+template const char* gemm(const GemmArgs<bf16>&, const Matrix<float>&, Stream);
+template const char* gemm(const GemmArgs<fp16>&, const Matrix<float>&, Stream);
+
+}  // namespace laim::cuda

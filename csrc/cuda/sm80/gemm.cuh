@@ -1,0 +1,204 @@
+// C = A B with everything that may follow a product in its epilogue (core/kernels.h: Epilogue). bf16 or fp16, sums in
+// fp32.
+//
+// A block makes a tile of 128x128 of C, its four warps 64x64 each. Slices of A and B, 32 deep, go through a ring of
+// four stages: while the tensor cores work on one, cp.async fills the others.
+//
+//   wait(slice i) barrier  copy(slice i + 3)  ldmatrix, mma on slice i     the barrier also says: all are done with i -
+//   1
+#pragma once
+#include "core/kernels.h"
+#include "cuda/activation.cuh"
+#include "cuda/launch.h"
+#include "cuda/sm80/tile.cuh"
+
+namespace laim::cuda {
+
+struct GemmShape {
+  static constexpr int rows = 128, columns = 128, depth = 32, stages = 4, threads = 128;
+  static constexpr int warp_rows = 64, warp_columns = 64;
+  static constexpr int64_t stage_bytes = 2 * (rows + columns) * depth;
+  static constexpr int64_t shared_bytes = stages * stage_bytes;
+  static_assert(rows * columns * 4 <= shared_bytes, "the epilogue's tile lies where the operands were");
+  static constexpr int group = 8;  // block rows that run at about the same time share the columns of B in the L2 cache
+};
+
+template <class S>
+Launch gemm_launch(const GemmArgs<S>& args) {
+  const int64_t blocks = ceil_div(args.m, GemmShape::rows) * ceil_div(args.n, GemmShape::columns);
+  return {uint32_t(blocks), 1, 1, GemmShape::threads, GemmShape::shared_bytes};
+}
+
+// Whether a matrix can be read and written by 16-byte chunks along its contiguous dimension.
+template <class S>
+bool by_chunks(const S* data, int64_t stride) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % chunk_elements == 0;
+}
+
+// What the epilogue reads and writes in pairs of neighbouring columns; alone where the second is out or pairs are
+// unaligned.
+struct ColumnPair {
+  int64_t row, column;
+  bool second, together;
+};
+
+template <class S>
+LAIM_DEVICE Pair read_pair(const Matrix<const S>& from, const ColumnPair& at) {
+  const S* p = from.data + at.row * from.row_stride + at.column;
+  if (at.together) return unpack<S>(load_global(reinterpret_cast<const uint32_t*>(p)));
+  return {to_float(load_global(p)), at.second ? to_float(load_global(p + 1)) : 0.0f};
+}
+
+template <class S>
+LAIM_DEVICE void write_pair(const Matrix<S>& to, const ColumnPair& at, Pair value) {
+  S* p = to.data + at.row * to.row_stride + at.column;
+  if (at.together) return store_global(reinterpret_cast<uint32_t*>(p), pack<S>(value.first, value.second));
+  store_global(p, to_storage<S>(value.first));
+  if (at.second) store_global(p + 1, to_storage<S>(value.second));
+}
+
+LAIM_DEVICE Pair operator*(Pair a, Pair b) { return {a.first * b.first, a.second * b.second}; }
+LAIM_DEVICE Pair operator+(Pair a, Pair b) { return {a.first + b.first, a.second + b.second}; }
+
+template <class S>
+LAIM_DEVICE Matrix<const S> read_only(const Matrix<S>& matrix) {
+  return {matrix.data, matrix.row_stride, matrix.column_stride};
+}
+
+template <class S>
+LAIM_DEVICE void gemm_epilogue(const GemmArgs<S>& args, const Matrix<float>& total, const ColumnPair& at, Pair value) {
+  if (args.epilogue == Epilogue::accumulate) {
+    float* sum = total.data + at.row * total.row_stride + at.column;
+    store_global(sum, load_global(sum) + value.first);
+    if (at.second) store_global(sum + 1, load_global(sum + 1) + value.second);
+    return;
+  }
+  if (args.epilogue == Epilogue::gradient) {
+    const Pair pre = read_pair(read_only(args.pre), at);
+    const ValueAndSlope first = activate(args.activation, pre.first), second = activate(args.activation, pre.second);
+    Pair activated = {first.value, second.value}, gradient = value * Pair{first.slope, second.slope};
+    if (args.up.data) {
+      const Pair up = read_pair(args.up, at);
+      write_pair(args.gradient_up, at, value * activated);
+      gradient = gradient * up;
+      activated = activated * up;
+    }
+    write_pair(args.out, at, gradient);
+    return write_pair(args.activated, at, activated);
+  }
+  if (args.epilogue != Epilogue::store && args.bias) {
+    const Pair bias = {to_float(load_global(args.bias + at.column)),
+                       at.second ? to_float(load_global(args.bias + at.column + 1)) : 0.0f};
+    value = value + bias;
+  }
+  if (args.epilogue == Epilogue::bias_activation) {
+    if (args.pre.data) write_pair(args.pre, at, value);
+    value = {activate(args.activation, value.first).value, activate(args.activation, value.second).value};
+    if (args.up.data) value = value * read_pair(args.up, at);
+  }
+  write_pair(args.out, at, value);
+}
+
+// left_by_rows: A's elements along k are neighbours in memory (else those along m); right_by_rows: B's along n (else
+// k). Epilogue::accumulate adds to `total`, all others write args.out.
+template <class S, bool left_by_rows, bool right_by_rows>
+LAIM_KERNEL(GemmShape::threads, 2)
+gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, LAIM_ARGUMENT bool left_chunks,
+            LAIM_ARGUMENT bool right_chunks, LAIM_ARGUMENT bool pairs) {
+  using Shape = GemmShape;
+  using Left = Tile<S, left_by_rows ? Shape::rows : Shape::depth, left_by_rows ? Shape::depth : Shape::rows>;
+  using Right = Tile<S, right_by_rows ? Shape::depth : Shape::columns, right_by_rows ? Shape::columns : Shape::depth>;
+  S* const memory = reinterpret_cast<S*>(shared_memory());
+  const auto left_tile = [&](int stage) { return Left{memory + stage * (Shape::stage_bytes / 2)}; };
+  const auto right_tile = [&](int stage) { return Right{left_tile(stage).data + Shape::rows * Shape::depth}; };
+
+  // Blocks walk down `group` block rows before they go to the next block column.
+  const int64_t block_rows = ceil_div(args.m, Shape::rows), block_columns = ceil_div(args.n, Shape::columns);
+  const int64_t first_row = block_x() / (Shape::group * block_columns) * Shape::group;
+  const int64_t group = min<int64_t>(Shape::group, block_rows - first_row);
+  const int64_t within = block_x() % (Shape::group * block_columns);
+  const int64_t row0 = (first_row + within % group) * Shape::rows, column0 = within / group * Shape::columns;
+
+  const int64_t left_stride = left_by_rows ? args.a.row_stride : args.a.column_stride;
+  const int64_t right_stride = right_by_rows ? args.b.row_stride : args.b.column_stride;
+  const auto copy = [&](int64_t slice) {
+    const int64_t k0 = slice * Shape::depth, deep = args.k - k0;
+    const int stage = int(slice % Shape::stages);
+    copy_tile<Shape::threads>(left_tile(stage),
+                              Source<S>{args.a.at(row0, k0), left_stride, left_by_rows ? args.m - row0 : deep,
+                                        left_by_rows ? deep : args.m - row0, left_chunks});
+    copy_tile<Shape::threads>(right_tile(stage),
+                              Source<S>{args.b.at(k0, column0), right_stride, right_by_rows ? deep : args.n - column0,
+                                        right_by_rows ? args.n - column0 : deep, right_chunks});
+  };
+
+  constexpr int fragment_rows = Shape::warp_rows / 16, fragment_columns = Shape::warp_columns / 8;
+  float sum[fragment_rows][fragment_columns][4] = {};
+  const int warp_row = warp_index() % 2 * Shape::warp_rows, warp_column = warp_index() / 2 * Shape::warp_columns;
+
+  const int64_t slices = ceil_div(args.k, Shape::depth);
+  for (int64_t slice = 0; slice < Shape::stages - 1; ++slice) {
+    if (slice < slices) copy(slice);
+    cp_async_commit();
+  }
+  for (int64_t slice = 0; slice < slices; ++slice) {
+    cp_async_wait<Shape::stages - 2>();
+    block_barrier();
+    if (slice + Shape::stages - 1 < slices) copy(slice + Shape::stages - 1);
+    cp_async_commit();  // also where nothing was copied: the wait counts groups
+    const Left left = left_tile(int(slice % Shape::stages));
+    const Right right = right_tile(int(slice % Shape::stages));
+    LAIM_UNROLL
+    for (int step = 0; step < Shape::depth / 16; ++step) {
+      uint32_t a[fragment_rows][4];
+      LAIM_UNROLL
+      for (int i = 0; i < fragment_rows; ++i) {
+        if constexpr (left_by_rows)
+          load_left(a[i], left, warp_row + i * 16, step);
+        else
+          load_left_transposed(a[i], left, warp_row + i * 16, step);
+      }
+      LAIM_UNROLL
+      for (int j = 0; j < fragment_columns; j += 2) {
+        uint32_t b[4];
+        if constexpr (right_by_rows)
+          load_right_straight(b, right, warp_column + j * 8, step);
+        else
+          load_right(b, right, warp_column + j * 8, step);
+        LAIM_UNROLL
+        for (int i = 0; i < fragment_rows; ++i) {
+          mma_16816<S>(sum[i][j], a[i], b[0], b[1]);
+          mma_16816<S>(sum[i][j + 1], a[i], b[2], b[3]);
+        }
+      }
+    }
+  }
+
+  // Through shared memory, which the operands need no more, so that neighbouring threads write neighbouring columns.
+  // Eight columns at a time change places by row: the rows that a warp writes at once lie in different banks.
+  float* const tile = reinterpret_cast<float*>(shared_memory());
+  const auto in_tile = [&](int row, int column) { return tile + row * Shape::columns + (column ^ (row % 8 * 8)); };
+  const int lane = lane_index();
+  block_barrier();
+  LAIM_UNROLL
+  for (int i = 0; i < fragment_rows; ++i) {
+    LAIM_UNROLL
+    for (int j = 0; j < fragment_columns; ++j) {
+      const int row = warp_row + i * 16 + lane / 4, column = warp_column + j * 8 + lane % 4 * 2;
+      store_shared(reinterpret_cast<Pair*>(in_tile(row, column)), Pair{sum[i][j][0], sum[i][j][1]});
+      store_shared(reinterpret_cast<Pair*>(in_tile(row + 8, column)), Pair{sum[i][j][2], sum[i][j][3]});
+    }
+  }
+  block_barrier();
+  const int rows = int(min<int64_t>(Shape::rows, args.m - row0));
+  LAIM_ROLLED
+  for (int i = thread_index(); i < rows * (Shape::columns / 2); i += Shape::threads) {
+    const int row = i / (Shape::columns / 2), column = i % (Shape::columns / 2) * 2;
+    if (column0 + column >= args.n) continue;
+    const bool second = column0 + column + 1 < args.n;
+    gemm_epilogue(args, total, {row0 + row, column0 + column, second, second && pairs},
+                  load_shared(reinterpret_cast<const Pair*>(in_tile(row, column))));
+  }
+}
+
+}  // namespace laim::cuda

@@ -1,0 +1,99 @@
+// Attention under the shim, forward and backward, against plain loops in double.
+#include "cuda/sm80/attention.cuh"
+
+#include "cuda/sm80/attention_backward.cuh"
+#include "tests/cuda/device.h"
+#include "tests/plain_attention.h"
+
+namespace laim::test {
+namespace {
+
+using Case = AttentionShape;
+
+template <class S, int channels>
+void test_case(const Case& s) {
+  using namespace laim::cuda;
+  const std::string what = std::string(name_of<S>) + " attention H" + std::to_string(s.query_heads) + "/" +
+                           std::to_string(s.key_heads) + " S" + std::to_string(s.queries) + "/" +
+                           std::to_string(s.keys) + " D" + std::to_string(s.channels) + (s.causal ? " causal" : "") +
+                           " window " + std::to_string(s.window) + (s.lengths ? " lengths " : " ");
+  const int64_t q_size = s.batch * s.query_heads * s.queries * s.channels,
+                k_size = s.batch * s.key_heads * s.keys * s.channels, rows = s.batch * s.query_heads * s.queries;
+  Device<S> q("q", random_values<S>(q_size, 21)), k("k", random_values<S>(k_size, 22)),
+      v("v", random_values<S>(k_size, 23)), g("gradient", random_values<S>(q_size, 24)), out("out", q_size),
+      dq("dq", q_size), dk("dk", k_size), dv("dv", k_size);
+  Device<float> lse("lse", rows), delta("delta", rows);
+  std::vector<int64_t> lengths;
+  for (int64_t b = 0; b < s.batch; ++b) lengths.push_back(s.keys - b * s.keys / 3);
+  Device<int64_t> device_lengths("key_lengths", lengths);
+  const auto view = [&](auto* data, int64_t heads, int64_t length) {  // (B, S, H, D) in memory
+    return View4<std::remove_pointer_t<decltype(data)>>{data, heads * length * s.channels, s.channels,
+                                                        heads * s.channels, 1};
+  };
+  const auto read = [&](Device<S>& from, int64_t heads, int64_t length) {
+    return view(static_cast<const S*>(from.data()), heads, length);
+  };
+  const double scale = 0.37;
+  const AttentionArgs<S> args = {s.batch,
+                                 s.query_heads,
+                                 s.key_heads,
+                                 s.queries,
+                                 s.keys,
+                                 s.channels,
+                                 read(q, s.query_heads, s.queries),
+                                 read(k, s.key_heads, s.keys),
+                                 read(v, s.key_heads, s.keys),
+                                 s.lengths ? device_lengths.data() : nullptr,
+                                 s.window,
+                                 s.causal,
+                                 scale,
+                                 view(out.data(), s.query_heads, s.queries),
+                                 lse.data()};
+  const AttentionBackwardArgs<S> back = {args, read(g, s.query_heads, s.queries),
+                                         view(dq.data(), s.query_heads, s.queries),
+                                         view(dk.data(), s.key_heads, s.keys), view(dv.data(), s.key_heads, s.keys)};
+  const bool by_chunks = s.channels % chunk_elements == 0;
+  using Forward = cuda::AttentionShape<channels>;
+  using Queries = BackwardShape<Side::queries, channels>;
+  using Keys = BackwardShape<Side::keys, channels>;
+  if (!run(attention_launch<Forward>(args), what + "forward", attention_kernel<Forward, S>, args, by_chunks) ||
+      !run(delta_launch(args), what + "delta", delta_kernel<S>, back, delta.data()) ||
+      !run(attention_backward_launch<Queries>(args), what + "dq", attention_backward_kernel<Queries, S>, back,
+           delta.data(), by_chunks) ||
+      !run(attention_backward_launch<Keys>(args), what + "dk, dv", attention_backward_kernel<Keys, S>, back,
+           delta.data(), by_chunks))
+    return;
+
+  const PlainAttention e = plain_attention(s, scale, lengths, q.values(), k.values(), v.values(), g.values());
+  check_close(out.values(), e.out, 2 * tolerance<S>(), what + "out");
+  const auto found = lse.values();
+  for (size_t i = 0; i < found.size(); ++i)
+    if (!(std::fabs(found[i] - e.lse[i]) < 1e-4) && double(found[i]) != e.lse[i])
+      return check(false, what + "lse " + std::to_string(i) + " is " + std::to_string(found[i]) + ", expected " +
+                              std::to_string(e.lse[i]));
+  check_close(dq.values(), e.dq, 4 * tolerance<S>(), what + "dq");
+  check_close(dk.values(), e.dk, 4 * tolerance<S>(), what + "dk");
+  check_close(dv.values(), e.dv, 4 * tolerance<S>(), what + "dv");
+}
+
+}  // namespace
+}  // namespace laim::test
+
+int main() {
+  using namespace laim;
+  using namespace laim::test;
+  // batch, query heads, key heads, queries, keys, channels, window, causal, lengths
+  test_case<bf16, 64>({1, 1, 1, 96, 192, 64, -1, false, false});
+  test_case<bf16, 64>({1, 2, 1, 130, 130, 64, -1, true, false});
+  test_case<bf16, 64>({2, 2, 1, 70, 100, 40, 33, true, true});
+  test_case<bf16, 64>({1, 1, 1, 200, 40, 64, -1, true, false});  // queries that see no key
+  test_case<bf16, 32>({2, 3, 1, 33, 150, 20, 50, false, true});  // rows that are not aligned
+  test_case<bf16, 32>({1, 4, 2, 20, 40, 16, -1, true, false});
+  test_case<bf16, 32>({1, 1, 1, 1, 1, 1, -1, false, false});
+  test_case<bf16, 32>({1, 1, 1, 3, 0, 8, -1, false, false});
+  test_case<bf16, 128>({1, 2, 1, 65, 97, 128, -1, true, false});
+  test_case<bf16, 128>({1, 1, 1, 20, 70, 96, -1, false, false});
+  test_case<bf16, 256>({1, 1, 1, 40, 72, 256, -1, true, false});
+  test_case<fp16, 64>({1, 1, 1, 64, 64, 64, -1, true, false});
+  return summary();
+}

@@ -1,0 +1,124 @@
+// Products with their epilogues under the shim, against plain loops in double.
+#include "cuda/sm80/gemm.cuh"
+
+#include <array>
+
+#include "tests/cuda/device.h"
+#include "tests/plain_activation.h"
+
+namespace laim::test {
+namespace {
+
+struct Case {
+  int64_t m, n, k;
+  bool left_by_rows, right_by_rows;
+  Epilogue epilogue;
+  Activation activation = Activation::relu;
+  bool gated = false;
+  int64_t padding = 0;  // elements between rows; n + padding odd: not even pairs are aligned
+};
+
+template <class S>
+void test_product(const Case& c) {
+  using namespace laim::cuda;
+  const int64_t m = c.m, n = c.n, k = c.k;
+  const int64_t left_stride = (c.left_by_rows ? k : m) + c.padding,
+                right_stride = (c.right_by_rows ? n : k) + c.padding;
+  const int64_t stride = n + c.padding;
+  const std::string what = std::string(name_of<S>) + " product " + std::to_string(m) + "x" + std::to_string(n) + "x" +
+                           std::to_string(k) + (c.left_by_rows ? " rows" : " columns") +
+                           (c.right_by_rows ? " rows" : " columns") + " epilogue " + std::to_string(int(c.epilogue)) +
+                           " activation " + std::to_string(int(c.activation)) + (c.gated ? " gated" : "") +
+                           " padding " + std::to_string(c.padding);
+  Device<S> a("a", random_values<S>((c.left_by_rows ? m : k) * left_stride, 1)),
+      b("b", random_values<S>((c.right_by_rows ? k : n) * right_stride, 2)), bias("bias", random_values<S>(n, 3)),
+      pre_in("pre", random_values<S>(m * stride, 5)), up("up", random_values<S>(m * stride, 6)), out("out", m * stride),
+      pre_out("pre", m * stride), activated("activated", m * stride), gradient_up("gradient_up", m * stride);
+  Device<float> total("total", random_values<float>(m * stride, 4));
+  const auto total_before = total.values();
+
+  GemmArgs<S> args;
+  args.m = m, args.n = n, args.k = k;
+  args.a = c.left_by_rows ? Matrix<const S>{a.data(), left_stride, 1} : Matrix<const S>{a.data(), 1, left_stride};
+  args.b = c.right_by_rows ? Matrix<const S>{b.data(), right_stride, 1} : Matrix<const S>{b.data(), 1, right_stride};
+  args.out = {out.data(), stride, 1};
+  args.epilogue = c.epilogue;
+  args.activation = c.activation;
+  args.bias = bias.data();
+  args.pre = {(c.epilogue == Epilogue::gradient ? pre_in : pre_out).data(), stride, 1};
+  args.activated = {activated.data(), stride, 1};
+  if (c.gated) args.up = {up.data(), stride, 1}, args.gradient_up = {gradient_up.data(), stride, 1};
+  const Matrix<float> sum = {total.data(), stride, 1};
+  const bool left_chunks = by_chunks(a.data(), left_stride), right_chunks = by_chunks(b.data(), right_stride);
+  const auto kernel = !c.left_by_rows   ? gemm_kernel<S, false, true>
+                      : c.right_by_rows ? gemm_kernel<S, true, true>
+                                        : gemm_kernel<S, true, false>;
+  if (!run(gemm_launch(args), what, kernel, args, sum, left_chunks, right_chunks, stride % 2 == 0)) return;
+
+  const auto av = a.values(), bv = b.values(), biasv = bias.values(), prev = pre_in.values(), upv = up.values();
+  std::vector<double> e_out(m * n), e_pre(m * n), e_activated(m * n), e_up(m * n);
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double product = 0;
+      for (int64_t l = 0; l < k; ++l)
+        product += value(av[c.left_by_rows ? i * left_stride + l : l * left_stride + i]) *
+                   value(bv[c.right_by_rows ? l * right_stride + j : j * right_stride + l]);
+      const int64_t at = i * n + j, in = i * stride + j;
+      const double factor = c.gated ? value(upv[in]) : 1, x = value(prev[in]);
+      switch (c.epilogue) {
+        case Epilogue::store: e_out[at] = product; break;
+        case Epilogue::accumulate: e_out[at] = total_before[in] + product; break;
+        case Epilogue::bias: e_out[at] = product + value(biasv[j]); break;
+        case Epilogue::bias_activation:
+          e_pre[at] = product + value(biasv[j]);
+          e_out[at] = activation_value(c.activation, e_pre[at]) * factor;
+          break;
+        case Epilogue::gradient:
+          e_out[at] = product * activation_slope(c.activation, x) * factor;
+          e_activated[at] = activation_value(c.activation, x) * factor;
+          e_up[at] = product * activation_value(c.activation, x);
+          break;
+      }
+    }
+  const auto compact = [&](const auto& padded) {
+    std::remove_const_t<std::remove_reference_t<decltype(padded)>> out;
+    for (int64_t i = 0; i < m; ++i) out.insert(out.end(), &padded[i * stride], &padded[i * stride] + n);
+    return out;
+  };
+  const double allowed = tolerance<S>();
+  if (c.epilogue == Epilogue::accumulate) return check_close(compact(total.values()), e_out, 2e-6, what);
+  check_close(compact(out.values()), e_out, allowed, what);
+  if (c.epilogue == Epilogue::bias_activation) check_close(compact(pre_out.values()), e_pre, allowed, what + " pre");
+  if (c.epilogue != Epilogue::gradient) return;
+  check_close(compact(activated.values()), e_activated, allowed, what + " activated");
+  if (c.gated) check_close(compact(gradient_up.values()), e_up, allowed, what + " gradient of up");
+}
+
+void test_products() {
+  const bool layouts[][2] = {{true, false}, {true, true}, {false, true}};
+  for (const auto& layout : layouts) {
+    // one block with a ragged slice, four blocks with ragged rows, columns and slices, no depth at all, one element
+    for (const auto& s : {std::array<int64_t, 3>{128, 128, 168}, {136, 152, 72}, {8, 16, 0}, {1, 1, 1}, {24, 8, 264}}) {
+      test_product<bf16>({s[0], s[1], s[2], layout[0], layout[1], Epilogue::store});
+      test_product<bf16>({s[0], s[1], s[2], layout[0], layout[1], Epilogue::accumulate});
+    }
+    test_product<bf16>({33, 20, 45, layout[0], layout[1], Epilogue::store, Activation::relu, false, 1});
+    test_product<fp16>({40, 24, 72, layout[0], layout[1], Epilogue::store});
+  }
+  for (int kind = 0; kind < 4; ++kind)
+    for (Epilogue epilogue : {Epilogue::bias, Epilogue::bias_activation, Epilogue::gradient})
+      for (bool gated : {false, true}) {
+        if (epilogue == Epilogue::bias && (gated || kind > 0)) continue;
+        test_product<bf16>({29, 45, 40, true, epilogue == Epilogue::gradient, epilogue, Activation(kind), gated, 2});
+        if (kind == 1) test_product<fp16>({29, 48, 40, true, false, epilogue, Activation(kind), gated});
+      }
+  test_product<bf16>({1030, 136, 8, true, false, Epilogue::store});  // more block rows than a group has
+}
+
+}  // namespace
+}  // namespace laim::test
+
+int main() {
+  laim::test::test_products();
+  return laim::test::summary();
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Everything about the CUDA kernels that needs a GPU. NEVER RUN SO FAR: no GPU was at hand. Needs nvcc >= 12.4, a C++ compiler
+# and a card from Ampere on; no network, no Python.
+#
+#   scripts/gpu_check.sh [folder]    builds into folder (build/gpu), writes folder/result.txt
+#
+# 1. the primitives on the card and their host twins: the same bytes   2. every kernel's test, the one that ctest runs under
+# the shim, against fp64   3. the same under compute-sanitizer's memcheck and racecheck, where it is installed
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-build/gpu}
+mkdir -p "$out"
+exec > >(tee "$out/result.txt") 2>&1
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+nvcc --version | tail -2
+
+build() { nvcc -x cu -std=c++17 -O2 -arch=native -Icsrc "csrc/tests/cuda/$1_test.cpp" -o "$out/$1"; }
+subjects="primitives gemm norm cross_entropy attention"
+for subject in $subjects; do build "$subject" & done
+for job in $(jobs -p); do wait "$job"; done
+"${CXX:-c++}" -std=c++17 -O1 -Icsrc csrc/tests/cuda/primitives_test.cpp csrc/cuda/shim/*.cpp -o "$out/primitives_twin"
+
+failed=0
+check() { echo "== $*"; "$@" || { echo "FAILED: $*"; failed=1; }; }
+check "$out/primitives" "$out/primitives.gpu.bin"
+check "$out/primitives_twin" "$out/primitives.twin.bin"
+check cmp "$out/primitives.gpu.bin" "$out/primitives.twin.bin"
+for subject in gemm norm cross_entropy attention; do check "$out/$subject"; done
+if command -v compute-sanitizer >/dev/null; then
+  for subject in $subjects; do
+    for tool in memcheck racecheck; do check compute-sanitizer --tool "$tool" --error-exitcode 1 "$out/$subject"; done
+  done
+else
+  echo "skipped: compute-sanitizer is not here"
+fi
+exit $failed

@@ -1,0 +1,113 @@
+"""The bugs that planted_cuda.py plants: for each a file under csrc, the right words there (once in the file), and the wrong ones."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plant:
+    name: str
+    file: str
+    right: str
+    wrong: str
+    test: str  # csrc/tests/cuda/<test>_test.cpp
+    why_it_escapes: str = ""  # known to escape, and why
+
+
+GEMM, TILE, PTX = "cuda/sm80/gemm.cuh", "cuda/sm80/tile.cuh", "cuda/ptx.cuh"
+FORWARD, BACKWARD, SOFTMAX = "cuda/sm80/attention.cuh", "cuda/sm80/attention_backward.cuh", "cuda/sm80/softmax.cuh"
+NORM, REDUCE, ROW, ENTROPY = (
+    "cuda/sm80/norm.cuh",
+    "cuda/sm80/reduce.cuh",
+    "cuda/sm80/row.cuh",
+    "cuda/sm80/cross_entropy.cuh",
+)
+
+PLANTS = (
+    # the product's pipeline
+    Plant("gemm-no-barrier", GEMM, "    block_barrier();\n    if (slice", "    if (slice", "gemm"),
+    Plant("gemm-no-wait", GEMM, "    cp_async_wait<Shape::stages - 2>();\n", "", "gemm"),
+    Plant("gemm-wait-leaves-one-more", GEMM, "cp_async_wait<Shape::stages - 2>", "cp_async_wait<Shape::stages - 1>", "gemm"),
+    Plant("gemm-no-commit-at-the-end", GEMM, "    cp_async_commit();  // also", "    if (slice + Shape::stages - 1 < slices) cp_async_commit();  // also", "gemm"),
+    Plant("gemm-no-commit-at-the-start", GEMM, "    if (slice < slices) copy(slice);\n    cp_async_commit();", "    if (slice < slices) copy(slice);", "gemm"),
+    Plant("gemm-ring-one-stage-short", GEMM, "memory + stage * (", "memory + stage % (Shape::stages - 1) * (", "gemm"),
+    Plant("gemm-right-tile-too-low", GEMM, "left_tile(stage).data + Shape::rows * Shape::depth", "left_tile(stage).data + Shape::rows * Shape::depth / 2", "gemm"),
+    Plant("gemm-copies-one-slice-too-far", GEMM, "slice + Shape::stages - 1 < slices) copy", "slice + Shape::stages - 1 <= slices) copy", "gemm"),
+    Plant("gemm-depth-tail", GEMM, "deep = args.k - k0;", "deep = args.k - k0 + 1;", "gemm"),
+    # its epilogue
+    Plant("gemm-no-barrier-before-the-epilogue", GEMM, "  const int lane = lane_index();\n  block_barrier();\n", "  const int lane = lane_index();\n", "gemm"),
+    Plant("gemm-no-barrier-in-the-epilogue", GEMM, "  block_barrier();\n  const int rows", "  const int rows", "gemm"),
+    Plant("gemm-accumulator-row", GEMM, "in_tile(row + 8, column)), Pair{sum[i][j][2]", "in_tile(row + 7, column)), Pair{sum[i][j][2]", "gemm"),
+    Plant("gemm-column-tail", GEMM, "if (column0 + column >= args.n) continue;", "if (column0 + column > args.n) continue;", "gemm"),
+    Plant("gemm-second-of-a-pair", GEMM, "column0 + column + 1 < args.n", "column0 + column + 1 <= args.n", "gemm"),
+    Plant("gemm-row-tail", GEMM, "min<int64_t>(Shape::rows, args.m - row0)", "min<int64_t>(Shape::rows, args.m - row0 + 1)", "gemm"),
+    Plant("gemm-pairs-though-unaligned", GEMM, "second && pairs}", "second}", "gemm"),
+    Plant("gemm-bias-by-row", GEMM, "load_global(args.bias + at.column)", "load_global(args.bias + at.row)", "gemm"),
+    Plant("gemm-no-slope", GEMM, "value * Pair{first.slope, second.slope}", "value * Pair{first.value, second.value}", "gemm"),
+    Plant("gemm-last-group", GEMM, "min<int64_t>(Shape::group, block_rows - first_row)", "Shape::group", "gemm"),
+    # tiles and fragments
+    Plant("tile-narrow-swizzle-bit", TILE, "(row / 2 % 4)", "(row / 2 % 8)", "gemm"),
+    Plant("tile-wide-swizzle-bit", TILE, "chunk ^ (row % 8);", "chunk ^ (row % 16);", "attention"),
+    Plant("tile-swizzle-one-bit-less", TILE, "chunk ^ (row % 8);", "chunk ^ (row % 4);", "attention",
+          "right but slow: two rows share banks, and the shim does not count bank conflicts"),
+    Plant("tile-row-tail", TILE, "row < source.rows", "row <= source.rows", "gemm"),
+    Plant("tile-column-tail", TILE, "clamp(source.columns - column, 0, chunk_elements)", "clamp(source.columns - column + 1, 0, chunk_elements)", "gemm"),
+    Plant("tile-chunks-though-unaligned", TILE, "if (source.by_chunks) {", "if (true) {", "gemm"),
+    Plant("tile-left-fragment-halves", TILE, "tile.at(row + lane % 16, step * 2 + lane / 16)", "tile.at(row + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2)", "gemm"),
+    Plant("tile-left-transposed-halves", TILE, "tile.at(step * 16 + lane / 16 * 8 + lane % 8, row / chunk_elements + lane / 8 % 2)",
+          "tile.at(step * 16 + lane % 16, row / chunk_elements + lane / 16)", "gemm"),
+    Plant("tile-right-fragment-halves", TILE, "tile.at(column + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2)",
+          "tile.at(column + lane % 16, step * 2 + lane / 16)", "gemm"),
+    Plant("tile-right-not-transposed", TILE, "ldmatrix_x4<true>(b,", "ldmatrix_x4<false>(b,", "gemm"),
+    Plant("tile-step-of-8", TILE, "step * 16 + lane % 16, column", "step * 8 + lane % 16, column", "attention"),
+    # attention forward
+    Plant("attention-no-barrier-for-keys", FORWARD, "    block_barrier();\n    copy(values", "    copy(values", "attention"),
+    Plant("attention-no-barrier-for-values", FORWARD, "    block_barrier();\n    if (key0", "    if (key0", "attention"),
+    Plant("attention-no-wait-for-values", FORWARD, "    cp_async_wait<0>();\n    block_barrier();\n    if (key0", "    block_barrier();\n    if (key0", "attention"),
+    Plant("attention-fetches-too-far", FORWARD, "key0 + Shape::keys < seen.end) copy", "key0 + Shape::keys <= seen.end) copy", "attention"),
+    Plant("attention-values-over-keys", FORWARD, "keys.data + Shape::keys * Shape::channels}", "keys.data}", "attention"),
+    Plant("attention-wrong-key-head", FORWARD, "head / (args.query_heads / args.key_heads)", "head % args.key_heads", "attention"),
+    Plant("attention-one-shrink-for-both-rows", FORWARD, "out[j][2] *= shrink.second", "out[j][2] *= shrink.first", "attention"),
+    Plant("attention-query-tail", FORWARD, "if (query >= args.queries) continue;", "if (query > args.queries) continue;", "attention"),
+    Plant("attention-lse-to-the-base-2", FORWARD, "maximum * ln_2", "maximum", "attention"),
+    Plant("mask-causal-by-one", "core/mask.h", "end = min(end, position + 1)", "end = min(end, position + 2)", "attention"),
+    Plant("mask-window-by-one", "core/mask.h", "max(begin, position - window + 1)", "max(begin, position - window)", "attention"),
+    Plant("mask-skipped-too-soon", SOFTMAX, "last = visible(row + 15)", "last = visible(row)", "attention"),
+    Plant("softmax-half-a-row", SOFTMAX, "mask < 4; mask *= 2", "mask < 2; mask *= 2", "attention"),
+    Plant("softmax-nothing-seen", SOFTMAX, "top.first == -INFINITY ? 0.0f : top.first", "top.first", "attention"),
+    Plant("softmax-registers-swapped", SOFTMAX, "left[1] = pack<S>(low[2], low[3]);\n  left[2] = pack<S>(high[0], high[1]);",
+          "left[2] = pack<S>(low[2], low[3]);\n  left[1] = pack<S>(high[0], high[1]);", "attention"),
+    # attention backward
+    Plant("backward-no-barrier", BACKWARD, "    block_barrier();\n    if (i + 1", "    if (i + 1", "attention"),
+    Plant("backward-one-stage", BACKWARD, "i % 2 * 2 * Shape::streamed", "0 * i", "attention"),
+    Plant("backward-copies-too-far", BACKWARD, "if (i + 1 < steps) copy_streamed", "if (i < steps) copy_streamed", "attention"),
+    Plant("backward-no-delta", BACKWARD, "(gradient[e] - state[e].second)", "gradient[e]", "attention"),
+    Plant("backward-first-query-head-only", BACKWARD, "head * group + i / tiles", "head * group", "attention"),
+    Plant("backward-states-by-row", BACKWARD, "{left, right, left, right}", "{left, left, right, right}", "attention"),
+    Plant("backward-state-tail", BACKWARD, "if (i >= count) return {0, 0};", "if (i > count) return {0, 0};", "attention"),
+    Plant("backward-no-scale", BACKWARD, "sum_first, float(forward.scale)", "sum_first, 1.0f", "attention"),
+    Plant("backward-part", BACKWARD, "multiply_columns<S>(sum_second, left, second, step, part)", "multiply_columns<S>(sum_second, left, second, step)", "attention"),
+    Plant("backward-sees-nothing", BACKWARD, "own == -INFINITY ? 0.0f : own * log2_e", "own * log2_e", "attention"),
+    # norms, rows
+    Plant("reduce-no-barrier", REDUCE, "  block_barrier();\n", "", "norm"),
+    Plant("reduce-lane-0-of-all-warps", REDUCE, "between + warp_index(), value", "between, value", "norm"),
+    Plant("reduce-half-a-warp", REDUCE, "mask = warp_size / 2", "mask = warp_size / 4", "norm"),
+    Plant("row-tail", ROW, "int(min<int64_t>(row_step, columns - column))", "row_step", "norm"),
+    Plant("row-chunks-though-unaligned", ROW, "  Eight out;\n  if (by_chunks) {", "  Eight out;\n  if (true) {", "norm"),
+    Plant("norm-reduction-in-one-place", NORM, "block_reduce<threads>(left, between + NormShape::warps, Sum())", "block_reduce<threads>(left, between, Sum())", "norm"),
+    Plant("norm-variance-beyond-the-tail", NORM, "squares += i < count ? (v.value[i] - mean) * (v.value[i] - mean) : 0.0f", "squares += (v.value[i] - mean) * (v.value[i] - mean)", "norm"),
+    Plant("norm-without-the-residual", NORM, "(args.residual ? args.sum : args.x) + offset", "args.x + offset", "norm"),
+    Plant("norm-parts-not-cleared", NORM, "      store_shared(bias_part + column + i, 0.0f);\n", "", "norm"),
+    Plant("norm-backward-no-barrier", NORM, "    block_barrier();  // the next row", "    // the next row", "norm"),
+    Plant("norm-backward-mean", NORM, "(weighted.value[i] - mean_g - normed", "(weighted.value[i] - normed", "norm"),
+    Plant("norm-parts-of-one-block", NORM, "parts + block_x() * 2 * columns", "parts", "norm"),
+    # cross-entropy, column sums
+    Plant("entropy-reduction-in-one-place", ENTROPY, "block_reduce<threads>(sum, between + RowShape::warps, Sum())", "block_reduce<threads>(sum, between, Sum())", "cross_entropy"),
+    Plant("entropy-target-read-late", ENTROPY, "counted ? top - at_target", "counted ? top - to_float(load_global(logits + target))", "cross_entropy"),
+    Plant("entropy-ignored-target", ENTROPY, "const bool counted = target != args.ignore_index;", "const bool counted = true;", "cross_entropy"),
+    Plant("column-sum-no-barrier", ENTROPY, "  block_barrier();\n  if (warp_index() > 0", "  if (warp_index() > 0", "cross_entropy"),
+    Plant("column-sum-tail", ENTROPY, "warp_index() > 0 || column >= args.columns", "warp_index() > 0 || column > args.columns", "cross_entropy"),
+    # in the primitives themselves, on the host's side
+    Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "primitives"),
+)  # fmt: skip
+
+QUICK = ("entropy-reduction-in-one-place", "column-sum-tail", "entropy-target-read-late")
