@@ -1,6 +1,6 @@
 """Assemble the verbs into one command and turn every failure into one line and an exit code.
 
-Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted (everything so far is kept).
+Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted, 143 terminated (everything so far is kept).
 """
 
 import errno

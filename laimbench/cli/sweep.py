@@ -9,6 +9,18 @@ from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
 
+EVERY_S = 10.0  # of laimbench.train.keeper, which imports torch
+SaveEveryOption = Annotated[
+    float,
+    typer.Option(
+        "--save-every",
+        min=0,
+        metavar="SECONDS",
+        help="Of training between two states to go on from after a kill; further apart where writing would take over 5 % "
+        "of the time. 0: after every step.",
+    ),
+]
+
 
 def sweep(
     ladder: Annotated[Path, typer.Argument(help="A ladder in TOML; see configs/.")],
@@ -20,6 +32,7 @@ def sweep(
     checkpoints: Annotated[
         Path | None, typer.Option(help="Keep every trained model in a folder of its own in here.", metavar="FOLDER")
     ] = None,
+    save_every: SaveEveryOption = EVERY_S,
     json: JsonOption = None,
 ) -> None:
     """Train models of growing size with several backends, same seeds and data. Started again, it goes on where it stopped."""
@@ -34,13 +47,13 @@ def sweep(
         print_plan(console, plans)
         emit_json([plan.to_dict() for plan in plans], json)
         return
-    outcome = run_ladder(console, planned, store, checkpoints)
+    outcome = run_ladder(console, planned, store, checkpoints, save_every)
     emit_json({"store": str(store), "trained": outcome.trained, "skipped": outcome.skipped,
                "failures": outcome.failures}, json)  # fmt: skip
     raise_failures(outcome)
 
 
-def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None):
+def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None, save_every_s: float = EVERY_S):
     """Train a ladder into a store with progress on the console; return the outcome."""
     from laimbench.cli.progress import SweepProgress
     from laimbench.ladder import plan_ladder, sweep
@@ -49,7 +62,7 @@ def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None =
     with Store(store) as opened:
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
         with SweepProgress(console, total) as progress:
-            outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints)
+            outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints, save_every_s=save_every_s)
     console.print(
         f"{outcome.trained} runs trained, {outcome.skipped} done before, {len(outcome.failures)} failed: {store}"
     )

@@ -118,7 +118,13 @@ class Store:
     def log(self, run_id: int, rows: list[dict[str, Any]]) -> None:
         """Append evaluations; numbers that are not finite are kept as NULL."""
         with self._transaction() as session:
-            session.add_all(Metric(run_id=run_id, **{k: _finite(v) for k, v in row.items()}) for row in rows)
+            session.add_all(_metric(run_id, row) for row in rows)
+
+    def rewind(self, run_id: int, rows: list[dict[str, Any]]) -> None:
+        """Have exactly these evaluations of a run, which goes on from a state that knows them."""
+        with self._transaction() as session:
+            session.execute(delete(Metric).where(Metric.run_id == run_id))
+            session.add_all(_metric(run_id, row) for row in rows)
 
     def finish_run(self, run_id: int, status: str, summary: dict, error: str = "") -> None:
         """Mark a run ``done`` or ``failed``."""
@@ -231,6 +237,10 @@ def _run_row(run: Run, last: Metric | None) -> RunRow:
         final_train_loss=last and last.train_loss,
         final_val_loss=last and last.val_loss,
     )
+
+
+def _metric(run_id: int, row: dict[str, Any]) -> Metric:
+    return Metric(run_id=run_id, **{name: _finite(value) for name, value in row.items()})
 
 
 def _finite(value: Any) -> Any:
