@@ -19,7 +19,7 @@ INTERRUPTED = 130
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
 # typer.Typer called `app` (a verb with sub-verbs). Where the verb is a word of Python's own, both names end in an
 # underscore. The order is the order of `laimbench --help`.
-VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
+VERBS = ("demo", "doctor", "bench", "train", "sweep", "watch", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
          "transcribe", "serve", "export", "import", "audit", "report")  # fmt: skip
 
 

@@ -9,12 +9,15 @@ class Interrupt:
     """Ctrl-C and SIGTERM that cannot get lost: Python drops an exception that comes up in a weak reference's callback, of which torch has
     many. The first signal is noted, and raised after the step at work; a second one raises where it comes.
 
-    Use it as a context manager, in the main thread. ``check`` raises KeyboardInterrupt or Terminated.
+    Use it as a context manager, in the main thread; it listens to ``signals``. ``check`` raises KeyboardInterrupt or Terminated.
     """
 
-    def __enter__(self) -> "Interrupt":
+    def __init__(self, signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)):
+        self._signals = signals
         self._noted: int | None = None
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def __enter__(self) -> "Interrupt":
+        self._before = {number: signal.signal(number, self._note) for number in self._signals}
         return self
 
     def __exit__(self, *_: object) -> None:

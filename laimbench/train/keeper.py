@@ -99,8 +99,8 @@ class Keeper:
         """
         if not self.trainer.between_steps:
             return
-        self.allowed()
         started = time.perf_counter()
+        self.allowed()
         try:
             self._write()
         except (OSError, SafetensorError) as error:
