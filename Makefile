@@ -1,6 +1,6 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
-# make study-calibration, study-laws-speed, study-learning, study-entropy, study-transfer   claims that take minutes to check, into docs/results; QUICK=1: seconds, into build/studies
+# make study-calibration, study-laws-speed, study-learning, study-entropy, study-transfer, study-faults, study-scheduler   claims that take minutes to check, into docs/results; QUICK=1: seconds, into build/studies
 # make sanitize   the C++ tests under ASan and UBSan; make results, make picture   what README and docs show
 PYTHON ?= python3
 VENV := .venv
@@ -66,7 +66,7 @@ chinchilla: $(VENV)/.tested
 	$(BIN)/laimbench fit laimbench/laws/tables/chinchilla_epoch.csv --where kept_by_epoch=1 --pictures docs/results/chinchilla
 
 quick-studies:
-	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed study-learning study-entropy study-transfer
+	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed study-learning study-entropy study-transfer study-faults study-scheduler
 
 # The first screen of the demo's report, by headless Chromium.
 picture: report/index.html

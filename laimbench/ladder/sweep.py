@@ -140,6 +140,7 @@ class _Run:
     trainer: Trainer
     keeper: Keeper | None
     id: int
+    evaluated: int = 0
 
 
 @dataclass
@@ -159,14 +160,22 @@ class _Group:
         try:
             for config, claim in claimed.items():
                 if claim.deaths >= MOST_DEATHS:
-                    self._give_up(config, claim)
+                    self._give_up(config, claim, f"{claim.deaths} processes died at work on it without getting any further "
+                                  "(out of memory?)")  # fmt: skip
                     continue
-                self.active.append(self._open(config, claim, trainer(config)))
-                self.listener.started(config, self.active[-1].trainer)
+                try:
+                    built = trainer(config)
+                except RunError as error:
+                    self._give_up(config, claim, str(error))
+                    continue
+                self.active.append(self._open(config, claim, built))
+                self.listener.started(config, built)
             segment = 0
             while self.active:
+                behind = min(run.evaluated for run in self.active)  # after a kill they may not be equally far
                 for run in list(self.active) if segment % 2 == 0 else list(reversed(self.active)):
-                    self._advance(run)
+                    if run.evaluated == behind:
+                        self._advance(run)
                 segment += 1
         except LostLease as lost:
             self.listener.note(str(lost))
@@ -202,7 +211,7 @@ class _Group:
             self.store.rewind(known.id, [evaluation.to_dict() for evaluation in built.evaluations], claim)
             for line in [*oddities, f"goes on from step {built.step} of {built.total_steps}"]:
                 self.listener.note(f"{_label(config)}: {line}")
-            return _Run(config, claim, built, keeper, known.id)
+            return _Run(config, claim, built, keeper, known.id, len(built.evaluations))
         begun = self._begin(config, claim, facts_of(config, built))
         if keeper is not None:
             keeper.discard()
@@ -214,8 +223,8 @@ class _Group:
             self.store.discard(known.id, claim)
         return self.store.begin_run(claim.key, self.sweep_name, config.to_dict(), facts, provenance.collect(), claim)
 
-    def _give_up(self, config: RunConfig, claim: Claim) -> None:
-        error = f"{claim.deaths} processes died at work on it without getting any further (out of memory?)"
+    def _give_up(self, config: RunConfig, claim: Claim, error: str) -> None:
+        """Record a run that cannot even begin as failed."""
         begun = self._begin(config, claim, facts_of(config, describe(config)))
         self.store.finish_run(begun, "failed", {}, error, claim)
         self.outcome.failures.append(f"{_label(config)}: {error}")
@@ -237,6 +246,7 @@ class _Group:
             self.store.log(run.id, [evaluation.to_dict()], run.claim)
             if run.keeper is not None:
                 run.keeper.after_evaluation()
+        run.evaluated += 1
         self.listener.evaluated(run.config, run.trainer, evaluation)
         if run.trainer.finished:
             if self.checkpoints is not None:

@@ -302,9 +302,10 @@ def _run_row(run: Run, last: Metric | None) -> RunRow:
 
 
 def _advance(session: Session, claim: Claim, step: int) -> None:
-    """Note how far a run is; a process that got further than those before clears their deaths."""
-    further = update(Lease).where(Lease.key == claim.key, Lease.reached < step)
-    session.execute(further.values(reached=step, deaths=0))
+    """Note how far a run is. Who got further than those before clears their deaths, for all that train in turns with it too."""
+    further = update(Lease).where(Lease.key == claim.key, Lease.reached < step).values(reached=step)
+    if session.execute(further).rowcount:
+        session.execute(update(Lease).where(Lease.owner == claim.owner).values(deaths=0))
 
 
 def _metric(run_id: int, row: dict[str, Any]) -> Metric:

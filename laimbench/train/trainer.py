@@ -68,8 +68,12 @@ class Trainer:
         """Build data, model and optimizer, and warm up kernels and compilation without touching the run's state.
 
         Raises:
-            InputError: the data source or the model's shape is wrong.
+            InputError: the data source or the model's shape is wrong. RunError: memory does not suffice.
         """
+        with _naming_lack_of_memory(config):
+            self._build(config)
+
+    def _build(self, config: RunConfig) -> None:
         self.config = config
         torch.manual_seed(config.seed)
         self.task = make_task(config)
@@ -101,8 +105,12 @@ class Trainer:
         """Train up to the next evaluation point and evaluate there; the first call evaluates before any step.
 
         Raises:
-            RunError: the loss is not finite; the message names the step.
+            RunError: the loss is not finite, or memory does not suffice; the message names the step.
         """
+        with _naming_lack_of_memory(self.config, self):
+            return self._advance()
+
+    def _advance(self) -> Evaluation:
         if self.evaluations:
             first = self.step - len(self.segment_losses)  # a resumed run may stand anywhere in its segment
             done = first * self.config.evals // self.total_steps
@@ -210,3 +218,15 @@ class Trainer:
             val_loss=val_loss,
             tokens_per_s=count * self.tokens_per_step / seconds if count else math.nan,
         )
+
+
+@contextmanager
+def _naming_lack_of_memory(config: RunConfig, trainer: Trainer | None = None) -> Iterator[None]:
+    """Make the run's failure of what torch raises when it gets no memory; the system may also kill the process without a word."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        where = "before the first step" if trainer is None else f"at step {trainer.step} of {trainer.total_steps}"
+        raise RunError(f"out of memory {where}; lower batch_size {config.batch_size} or the model's size") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import update
 
-from laimbench.errors import Terminated
+from laimbench.errors import RunError, Terminated
 from laimbench.ladder import sweep
 from laimbench.ladder.config import make_ladder
 from laimbench.ladder.launcher import PROCESS_BYTES, workers_that_fit
@@ -96,6 +96,18 @@ def test_a_run_that_kills_its_processes_is_given_up(tmp_path):
         assert outcome.trained == 0 and len(outcome.failures) == 1
         assert f"{MOST_DEATHS} processes died" in outcome.failures[0] and store.find(key).status == "failed"
         assert sweep(ladder, store).trained == 1  # somebody who starts it again may have more memory
+
+
+def test_a_run_that_cannot_begin_has_failed_and_the_others_go_on(tmp_path):
+    def trainer(config):
+        if config.backend == "laim":
+            raise RunError("out of memory before the first step")
+        return FailingTrainer(config)
+
+    with Store(tmp_path / "runs.sqlite") as store:
+        outcome = sweep(make_ladder(REAL), store, trainer=trainer)
+        assert (outcome.trained, len(outcome.failures)) == (1, 1) and "out of memory" in outcome.failures[0]
+        assert {run.backend: run.status for run in store.runs()} == {"torch": "done", "laim": "failed"}
 
 
 class StopAt(Notes):

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from sqlalchemy import update
 
 from laimbench.errors import RunError
 from laimbench.store import Leases, LostLease, Store
@@ -13,7 +14,7 @@ from laimbench.store import leases as leases_module
 from laimbench.store import store as store_module
 from laimbench.store.leases import leases_of
 from laimbench.store.owner import is_gone, own_name
-from laimbench.store.schema import SCHEMA_VERSION
+from laimbench.store.schema import SCHEMA_VERSION, Lease
 from tests.store.test_store import FACTS, metric
 
 
@@ -122,6 +123,15 @@ def test_deaths_count_until_somebody_gets_further(store, monkeypatch):
     claim = take_over()
     store.reached(claim, 10)  # no further than the ones before
     assert take_over().deaths == 3
+
+
+def test_runs_that_take_turns_get_further_together(store):
+    with Leases(store) as one:
+        claims = one.claim(["a", "b"])
+        with store.writing() as session:
+            session.execute(update(Lease).values(deaths=3))
+        store.reached(claims[0], 4)
+        assert {lease.deaths for lease in leases_of(store).values()} == {0}
 
 
 def test_names_of_owners():

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import wave
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from laimbench.cli.sweep import EVERY_S as CLI_EVERY_S
-from laimbench.errors import InputError
+from laimbench.errors import InputError, RunError
 from laimbench.train import Keeper, RunConfig, StateError, Trainer
 from laimbench.train import keeper as keeper_module
 from laimbench.train.keeper import EVERY_S, MOST_OVERHEAD
@@ -235,6 +236,56 @@ def test_a_full_disk_is_one_line_and_keeps_the_state_before(small, tmp_path, mon
     with pytest.raises(StateError, match=r"step 3 cannot be written .*No space left") as caught:
         keeper.save()
     assert "\n" not in str(caught.value) and sorted(folder.iterdir()) == before
+
+
+def test_content_is_on_the_disk_before_its_name_and_that_before_the_old_ones_go(small, tmp_path, monkeypatch):
+    """A power cut keeps what was synced: at each moment that must be a whole state, under its name."""
+    folder, done = tmp_path / "state", []
+    trainer = Trainer(small)
+    keeper = Keeper(folder, trainer)
+    for _ in range(2):
+        trainer.train_step()
+        keeper.save()
+    fsync, replace_, unlink = os.fsync, Path.replace, Path.unlink
+
+    def note(name, function):
+        def noting(target, *arguments, **options):
+            path = Path(f"/proc/self/fd/{target}").readlink() if name == "fsync" else target
+            done.append(
+                (name, "folder" if path == folder else "writing" if path.name.startswith(".writing") else "state")
+            )
+            return function(target, *arguments, **options)
+
+        return noting
+
+    monkeypatch.setattr("os.fsync", note("fsync", fsync))
+    monkeypatch.setattr("pathlib.Path.replace", note("rename", replace_))
+    monkeypatch.setattr("pathlib.Path.unlink", note("unlink", unlink))
+    trainer.train_step()
+    keeper.save()
+    monkeypatch.undo()
+    assert [step for step in done if step != ("unlink", "writing")] == [
+        ("fsync", "writing"),
+        ("rename", "writing"),
+        ("fsync", "folder"),
+        ("unlink", "state"),
+    ]
+
+
+def test_lack_of_memory_is_the_runs_failure(small, monkeypatch):
+    trainer = Trainer(small)
+    trainer.advance()
+
+    def too_much(*_):
+        torch.empty(10**15)
+
+    monkeypatch.setattr(trainer, "_loss_of", too_much)
+    with pytest.raises(RunError, match=r"out of memory at step 0 of 5; lower batch_size 8") as caught:
+        trainer.advance()
+    assert "\n" not in str(caught.value) and not trainer.between_steps
+    monkeypatch.setattr("laimbench.train.trainer.make_task", too_much)
+    with pytest.raises(RunError, match="out of memory before the first step"):
+        Trainer(small)
 
 
 @pytest.fixture
