@@ -1,8 +1,8 @@
 """Is any run lost, doubled or stuck when the local launcher's processes are killed all the time, and how many runs a minute does scheduling allow?
 
 Run by ``make study-scheduler`` (QUICK=1: 60 runs). The runs take nothing: a trainer that only says how far it is stands in for the real one,
-so that all the time is the scheduler's. First a ladder is run undisturbed, for the rate; then one of 1,000 runs while twice a second one of the
-processes at work, drawn at random, gets SIGKILL. Lost is a run that is not done at the end, or lacks evaluations; doubled one that was begun again although the
+so that all the time is the scheduler's. First a ladder is run undisturbed, for the rate; then one of 1,000 runs while after every few runs one
+of the processes at work, drawn at random, gets SIGKILL. Lost is a run that is not done at the end, or lacks evaluations; doubled one that was begun again although the
 process that had begun it before was not killed; stuck a ladder that does not come to its end within the time allowed.
 """
 
@@ -27,6 +27,7 @@ from laimbench.train import Evaluation, RunConfig
 
 SEED = 8
 RUNS, QUICK_RUNS, WORKERS, EVALUATIONS = 1000, 60, 4, 3
+BETWEEN_KILLS = (2, 20)  # runs that are begun between two kills
 ALLOWED_S = 1800
 
 
@@ -76,14 +77,18 @@ def beginnings(log: Path) -> list[tuple[str, int]]:
 
 def schedule(folder: Path, runs: int, kill: bool) -> dict:
     generator, killed, started = random.Random(SEED), [], time.monotonic()
+    next_kill = generator.randint(*BETWEEN_KILLS)
 
     def look() -> None:
+        nonlocal next_kill
         if time.monotonic() - started > ALLOWED_S:
             raise TimeoutError
-        at_work = sorted({worker.pid for worker in active_children()} & {pid for _, pid in beginnings(folder / "log")})
-        if kill and at_work:
+        begun = beginnings(folder / "log")
+        at_work = sorted({worker.pid for worker in active_children()} & {pid for _, pid in begun})
+        if kill and at_work and len(begun) >= next_kill:
             killed.append(generator.choice(at_work))
             os.kill(killed[-1], signal.SIGKILL)
+            next_kill = len(begun) + generator.randint(*BETWEEN_KILLS)
 
     folder.mkdir()
     ladder, stuck = ladder_of(runs), 0
@@ -109,7 +114,7 @@ def schedule(folder: Path, runs: int, kill: bool) -> dict:
 def run(quick: bool) -> dict:
     runs = QUICK_RUNS if quick else RUNS
     with tempfile.TemporaryDirectory() as temporary:
-        undisturbed = schedule(Path(temporary) / "undisturbed", runs // 2, kill=False)
+        undisturbed = schedule(Path(temporary) / "undisturbed", runs // 5, kill=False)
         return {
             "seed": SEED,
             "undisturbed": undisturbed,

@@ -7,6 +7,7 @@ a busy machine.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -112,6 +113,9 @@ def _work(job: Job, pipe: connection.Connection, launcher: int) -> None:
             interrupt.check()
             if os.getppid() != server:
                 raise Terminated(f"the process {launcher} that started this one is gone")
+
+        def note(self, message: str) -> None:
+            print(f"note: {message}", file=sys.stderr, flush=True)
 
     try:
         with Interrupt((signal.SIGTERM,)) as interrupt, Store(job.store) as store:

@@ -189,7 +189,7 @@ class _Group:
     def _keep_states(self) -> None:
         for run in self.active:
             if run.keeper is not None:
-                with suppress(RunError, LostLease):  # what ended the group is what is told
+                with suppress(RunError):  # what ended the group is what is told
                     run.keeper.save_last()
 
     def _open(self, config: RunConfig, claim: Claim, built: Trainer) -> _Run:

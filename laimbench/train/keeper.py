@@ -43,7 +43,7 @@ class Keeper:
     Args:
         every_s: seconds of training between two states; 0 writes one after every step, whatever it costs.
         token: of the claim under which this process trains.
-        allowed: called before each writing; what it raises keeps the state from being written.
+        allowed: called before each writing but the last; what it raises keeps the state from being written.
     """
 
     def __init__(
@@ -97,25 +97,19 @@ class Keeper:
         Raises:
             StateError: it cannot be written, for example on a full disk.
         """
-        if not self.trainer.between_steps:
-            return
         started = time.perf_counter()
         self.allowed()
-        try:
-            self._write()
-        except (OSError, SafetensorError) as error:
-            raise StateError(
-                f"{self.folder}: the state at step {self.trainer.step} cannot be written ({error}); started again, the "
-                "run goes on from the one before"
-            ) from None
+        self._save()
         self._cost_s = time.perf_counter() - started
         self.spent_s += self._cost_s
-        self._last_s, self._saved = self.trainer.train_seconds, self._moment
+        self._last_s = self.trainer.train_seconds
 
     def save_last(self) -> None:
-        """Write a state of what the last one does not have, as a process ends."""
+        """Write a state of what the last one does not have, as a process ends; it is not asked whether that is allowed, for the store
+        may be what failed, and states under an older token are never preferred.
+        """
         if self._moment != self._saved:
-            self.save()
+            self._save()
 
     def discard(self) -> None:
         """Forget all states: the run is done."""
@@ -124,6 +118,18 @@ class Keeper:
     @property
     def _moment(self) -> tuple[int, int]:
         return self.trainer.step, len(self.trainer.evaluations)
+
+    def _save(self) -> None:
+        if not self.trainer.between_steps:
+            return
+        try:
+            self._write()
+        except (OSError, SafetensorError) as error:
+            raise StateError(
+                f"{self.folder}: the state at step {self.trainer.step} cannot be written ({error}); started again, the "
+                "run goes on from the one before"
+            ) from None
+        self._saved = self._moment
 
     def _affordable(self) -> bool:
         return self.spent_s + self._cost_s <= MOST_OVERHEAD * (self.trainer.train_seconds - self._began_s)

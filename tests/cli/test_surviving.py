@@ -4,12 +4,17 @@ import json
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from laimbench.cli import main
-from laimbench.store import Store
+from laimbench.cli.watch import table
+from laimbench.store import Leases, Store
+from laimbench.store.leases import leases_of
+from tests.store.test_store import FACTS, metric
 
 COMMAND = [sys.executable, "-c", "import sys; from laimbench.cli import main; sys.exit(main(sys.argv[1:]))"]
 
@@ -17,7 +22,7 @@ COMMAND = [sys.executable, "-c", "import sys; from laimbench.cli import main; sy
 @pytest.fixture
 def long_ladder(ladder_file):
     """Two pairs of runs, each of some seconds."""
-    text = ladder_file.read_text().replace("[320, 640]", "[64000]").replace("evals = 2", "evals = 4")
+    text = ladder_file.read_text().replace("[320, 640]", "[12800]").replace("evals = 2", "evals = 4")
     ladder_file.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     return ladder_file
 
@@ -50,20 +55,7 @@ def test_sigterm_keeps_what_is_at_work(tmp_path, long_ladder):
 
 
 def test_a_killed_train_goes_on_to_the_same_model(tmp_path, capsys):
-    options = [
-        "--family",
-        "mlp",
-        "--width",
-        "8",
-        "--tokens",
-        "64000",
-        "--batch-size",
-        "32",
-        "--evals",
-        "4",
-        "--save-every",
-        "0",
-    ]
+    options = ["--family=mlp", "--width=8", "--tokens=6400", "--batch-size=32", "--evals=4", "--save-every=0"]
     process = start("train", *options, "--out", tmp_path / "cut")
     while "step    50/" not in process.stdout.readline():
         assert process.poll() is None
@@ -106,3 +98,16 @@ def test_watch_tells_a_line_of_json_per_run_that_ended(swept, capsys):
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(events) == 16 and {event["event"] for event in events} == {"done"}
     assert all(event["val_loss"] > 0 and event["backend"] in ("laim", "torch") for event in events)
+
+
+def test_the_table_of_runs_at_work(tmp_path):
+    with Store(tmp_path / "runs.sqlite") as store, Leases(store) as leases:
+        (claim, _) = leases.claim(["a", "b"])
+        for key in "abc":
+            store.begin_run(key, "s", {}, FACTS, {})
+        store.log(1, [metric(5, 2.5)], claim)
+        console = Console(width=120, record=True, file=StringIO())
+        console.print(table(store.runs(), leases_of(store), store.path))
+        text = " ".join(console.export_text().split())
+    assert "0 done, 0 failed, 3 at work" in text
+    assert text.count("at work │") == 2 and text.count("stopped") == 1 and "2.5000" in text

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
@@ -142,6 +143,26 @@ def test_a_sweep_goes_on_in_the_middle_of_a_run_as_if_nothing_had_been(tmp_path)
         assert not states_of(cut).exists() or list(states_of(cut).iterdir()) == []
     for weights in (tmp_path / "whole").glob("*/*.safetensors"):
         assert weights.read_bytes() == (tmp_path / "cut" / weights.parent.name / weights.name).read_bytes()
+
+
+def test_a_locked_store_ends_the_sweep_with_its_states_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("laimbench.store.store.BUSY_TIMEOUT_S", 0.05)
+    ladder = make_ladder({**REAL, "backends": ["torch"]})
+    with Store(tmp_path / "runs.sqlite") as store, Store(tmp_path / "runs.sqlite") as other:
+
+        class Locking(StopAt):
+            def stepped(self):
+                self.left -= 1
+                if self.left == 0:
+                    locked.enter_context(other.writing())
+
+        with ExitStack() as locked, pytest.raises(RunError, match="locked by another process"):
+            sweep(ladder, store, listener=Locking(3))
+        notes = Notes()
+        assert sweep(ladder, store, listener=notes).trained == 1
+        assert any(
+            "goes on from step 5 of 10" in line for line in notes.lines
+        )  # where it wanted to record an evaluation
 
 
 def test_a_state_without_its_run_is_not_used(tmp_path):
