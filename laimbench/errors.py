@@ -23,6 +23,12 @@ class RunError(LaimbenchError):
     exit_code = 1
 
 
+class Terminated(LaimbenchError):
+    """SIGTERM came: what was at work is kept and can be gone on with."""
+
+    exit_code = 128 + 15  # as of a process that the signal ended
+
+
 def require_at_least_one(settings: object, *names: str) -> None:
     """Refuse a configuration of which one of these numbers is below 1.
 

@@ -11,7 +11,7 @@ from laimbench.errors import InputError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write through a temporary file in the same folder, fsync, rename. Makes missing folders."""
+    """Write through a temporary file in the same folder, then ``publish`` it. Makes missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -19,13 +19,27 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        publish(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a finished file of the same folder its name: fsync, rename, fsync of the folder, so that it is whole after a power cut too."""
+    temporary.chmod(0o644)
+    fsync(temporary)
+    temporary.replace(path)
+    fsync(path.parent)
+
+
+def fsync(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -48,10 +62,11 @@ def whole_folder(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> It
         yield fresh
         for file in fresh.iterdir():
             file.chmod(0o644)
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
+            fsync(file)
         fresh.chmod(0o755)
+        fsync(fresh)
         _replace(fresh, folder)
+        fsync(folder.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

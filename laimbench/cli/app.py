@@ -1,6 +1,6 @@
 """Assemble the verbs into one command and turn every failure into one line and an exit code.
 
-Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted (everything so far is kept).
+Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted, 143 terminated (everything so far is kept).
 """
 
 import errno
@@ -19,8 +19,8 @@ INTERRUPTED = 130
 # Each verb is a module laimbench.cli.<verb> with a function of the same name (a command) or a
 # typer.Typer called `app` (a verb with sub-verbs). Where the verb is a word of Python's own, both names end in an
 # underscore; a dash in a verb is an underscore in both. The order is the order of `laimbench --help`.
-VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
-         "transcribe", "serve", "export", "import", "audit", "track", "init-tracking", "report")  # fmt: skip
+VERBS = ("demo", "doctor", "bench", "train", "sweep", "watch", "runs", "fit", "plan", "eval", "generate", "classify",
+         "translate", "transcribe", "serve", "export", "import", "audit", "track", "init-tracking", "report")  # fmt: skip
 
 
 def build_app() -> typer.Typer:

@@ -1,39 +1,15 @@
 """Show a sweep while it runs: bars with ETA and live loss in a terminal, one line per run elsewhere."""
 
-import signal
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from laimbench.ladder.interrupt import Interrupt
 from laimbench.ladder.sweep import Listener
 from laimbench.train import Evaluation, RunConfig, Trainer
 
 
 def label(config: RunConfig) -> str:
     return f"{config.size} {config.tokens / 1e3:.0f}k {config.dtype} seed {config.seed} {config.backend}"
-
-
-class Interrupt:
-    """Ctrl-C that cannot get lost: Python drops a KeyboardInterrupt that comes up in a weak reference's callback, of which torch has many.
-    The first is noted, and raised after the step at work; a second one raises where it comes.
-    """
-
-    def __enter__(self) -> "Interrupt":
-        self._noted = False
-        self._before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, *_: object) -> None:
-        if self._noted:
-            raise KeyboardInterrupt
-        self._noted = True
-
-    def check(self) -> None:
-        if self._noted:
-            raise KeyboardInterrupt
 
 
 class SweepProgress(Listener):
@@ -63,9 +39,12 @@ class SweepProgress(Listener):
         self.console.print(f"{label(config)}: done before")
 
     def started(self, config: RunConfig, trainer: Trainer) -> None:
-        total = trainer.total_steps * trainer.flops_per_step
-        self.runs[config] = self.bars.add_task(label(config), total=total, loss=""), 0.0, None
-        trainer.on_step = self.interrupt.check
+        total, before = (steps * trainer.flops_per_step for steps in (trainer.total_steps, trainer.step))
+        self.runs[config] = self.bars.add_task(label(config), total=total, completed=before, loss=""), before, None
+        self.bars.advance(self.whole, before)
+        self.interrupt.check()
+
+    def stepped(self) -> None:
         self.interrupt.check()
 
     def evaluated(self, config: RunConfig, trainer: Trainer, evaluation: Evaluation) -> None:

@@ -102,6 +102,29 @@ def export_runs(
         raise InputError("--format parquet needs --out PATH")
 
 
+@app.command("merge")
+def merge_runs(
+    store: Annotated[Path, typer.Argument(help="The store to merge into; made when missing.")],
+    sources: Annotated[list[Path], typer.Argument(help="Stores to take runs from.")],
+    json: JsonOption = None,
+) -> None:
+    """Bring the runs of other stores into one, each once: what decides a run is its identity."""
+    from laimbench.store import Store
+    from laimbench.store.merge import merge
+
+    console, counts = console_for(json), {}
+    with Store(store) as into:
+        for path in sources:
+            with Store(path, must_exist=True) as source:
+                merged = merge(into, source)
+            counts[str(path)] = merged.to_dict()
+            console.print(
+                f"{path}: {merged.added} runs added, {merged.replaced} replaced, {merged.known} there already, "
+                f"{merged.unfinished} unfinished left there, {merged.documents} documents added"
+            )
+    emit_json(counts, json)
+
+
 def flat(run: dict[str, Any]) -> dict[str, Any]:
     """Turn nested values into columns: config.width, machine.isa, summary.accuracy."""
     row = {}

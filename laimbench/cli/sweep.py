@@ -1,5 +1,6 @@
 """``laimbench sweep``: train a ladder."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,20 @@ from rich.console import Console
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.errors import InputError
+
+LAUNCHERS = ("none", "local")
+EVERY_S = 10.0  # of laimbench.train.keeper, which imports torch
+SaveEveryOption = Annotated[
+    float,
+    typer.Option(
+        "--save-every",
+        min=0,
+        metavar="SECONDS",
+        help="Of training between two states to go on from after a kill; further apart where writing would take over 5 % "
+        "of the time. 0: after every step.",
+    ),
+]
 
 
 def sweep(
@@ -19,6 +34,13 @@ def sweep(
     measure: Annotated[bool, typer.Option(help="With --dry-run: time a few steps of each model.")] = True,
     checkpoints: Annotated[
         Path | None, typer.Option(help="Keep every trained model in a folder of its own in here.", metavar="FOLDER")
+    ] = None,
+    save_every: SaveEveryOption = EVERY_S,
+    launcher: Annotated[
+        str, typer.Option(help="none: this process; local: several processes, as many as memory allows.")
+    ] = "none",
+    workers: Annotated[
+        int | None, typer.Option(help="With --launcher local: processes; by default one for each core.", min=1)
     ] = None,
     json: JsonOption = None,
 ) -> None:
@@ -34,13 +56,18 @@ def sweep(
         print_plan(console, plans)
         emit_json([plan.to_dict() for plan in plans], json)
         return
-    outcome = run_ladder(console, planned, store, checkpoints)
+    if launcher not in LAUNCHERS:
+        raise InputError(f"--launcher is {launcher!r}, expected one of {', '.join(LAUNCHERS)}")
+    if launcher == "local":
+        outcome = launch(console, planned, store, checkpoints, save_every, workers or os.cpu_count())
+    else:
+        outcome = run_ladder(console, planned, store, checkpoints, save_every)
     emit_json({"store": str(store), "trained": outcome.trained, "skipped": outcome.skipped,
                "failures": outcome.failures}, json)  # fmt: skip
     raise_failures(outcome)
 
 
-def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None):
+def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None, save_every_s: float = EVERY_S):
     """Train a ladder into a store with progress on the console; return the outcome."""
     from laimbench.cli.progress import SweepProgress
     from laimbench.ladder import plan_ladder, sweep
@@ -49,11 +76,43 @@ def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None =
     with Store(store) as opened:
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
         with SweepProgress(console, total) as progress:
-            outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints)
-    console.print(
-        f"{outcome.trained} runs trained, {outcome.skipped} done before, {len(outcome.failures)} failed: {store}"
-    )
+            outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints, save_every_s=save_every_s)
+    tell(console, outcome, store)
     return outcome
+
+
+def launch(console: Console, ladder, store: Path, checkpoints: Path | None, save_every_s: float, workers: int):
+    """Train a ladder by several processes, with a line for each run that ends; return the outcome."""
+    from laimbench.cli.watch import Following
+    from laimbench.ladder import Job, launch_local, plan_ladder
+    from laimbench.ladder.interrupt import Interrupt
+    from laimbench.ladder.launcher import workers_that_fit
+    from laimbench.store import Store
+
+    fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers)
+    threads = max(1, os.cpu_count() // fitting)
+    console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
+    with Store(store) as opened, Interrupt() as interrupt:
+        following = Following(opened, told=opened.statuses())
+
+        def look() -> None:
+            for event in following.news():
+                if event["event"] in ("done", "failed"):
+                    console.print(following.line(event))
+            interrupt.check()
+
+        job = Job(ladder, store, threads, checkpoints=checkpoints, save_every_s=save_every_s)
+        outcome = launch_local(job, fitting, look=look)
+        look()
+    tell(console, outcome, store)
+    return outcome
+
+
+def tell(console: Console, outcome, store: Path) -> None:
+    elsewhere = f"{outcome.elsewhere} by other processes, " if outcome.elsewhere else ""
+    console.print(
+        f"{outcome.trained} runs trained, {elsewhere}{outcome.skipped} done before, {len(outcome.failures)} failed: {store}"
+    )
 
 
 def raise_failures(outcome) -> None:

@@ -1,13 +1,17 @@
 """``laimbench train``: one run."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.sweep import EVERY_S, SaveEveryOption, raise_failures
+from laimbench.errors import RunError
 
 MODEL, DATA, TRAINING, RESULT = "The model", "What it learns from", "How it is trained", "What is kept"
+NOT_OF_THE_RUN = ("store", "out", "save_every", "json")
 
 
 def train(
@@ -92,17 +96,18 @@ def train(
         Path | None,
         typer.Option(help="Keep the trained model in this folder.", metavar="FOLDER", rich_help_panel=RESULT),
     ] = None,
+    save_every: SaveEveryOption = EVERY_S,
     json: JsonOption = None,
 ) -> None:
-    """Train one model and print its evaluations."""
-    given = {
-        name: value for name, value in locals().items() if name not in ("store", "out", "json") and value is not None
-    }
+    """Train one model and print its evaluations. With --store or --out, it goes on where it stopped when started again."""
+    given = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN and value is not None}
     from laimbench.cli.progress import label
     from laimbench.ladder import Ladder, sweep
+    from laimbench.ladder.interrupt import Interrupt
+    from laimbench.ladder.plan import run_key
     from laimbench.ladder.sweep import Listener
     from laimbench.store import Store
-    from laimbench.train import RunConfig, Trainer, save_checkpoint
+    from laimbench.train import Keeper, RunConfig, Trainer, save_checkpoint
     from laimbench.train.rules import FAMILIES
 
     config = RunConfig.from_dict(given)
@@ -118,12 +123,17 @@ def train(
             console.print(f"note: {message}")
 
         def started(self, config, trainer):
+            evaluations.extend(evaluation.to_dict() for evaluation in trainer.evaluations)
             console.print(
                 f"{label(config)}: {trainer.params:,} parameters, {trainer.flops_per_step:.3g} FLOPs per step"
             )
 
+        def stepped(self):
+            interrupt.check()
+
         def evaluated(self, config, trainer, evaluation):
-            evaluations.append(evaluation.to_dict())
+            if len(evaluations) < len(trainer.evaluations):
+                evaluations.append(evaluation.to_dict())
             rate = f"{evaluation.tokens_per_s:,.0f} {unit}/s" if evaluation.step else ""
             train_loss = f"train {evaluation.train_loss:.4f}  " if evaluation.step else " " * 14
             console.print(
@@ -134,25 +144,51 @@ def train(
                 kept["sha256"] = save_checkpoint(out, trainer, evaluations[-1])
 
     lines = Lines()
-    if store is not None:
-        from laimbench.cli.sweep import raise_failures
-
-        with Store(store) as opened:
-            raise_failures(sweep(Ladder("train", ((config,),)), opened, listener=lines))
-            summary = opened.runs()[-1].summary
-    else:
-        trainer = Trainer(config)
-        for note in trainer.notes:
-            lines.note(f"data {config.data}: {note}")
-        lines.started(config, trainer)
-        while not trainer.finished:
-            lines.evaluated(config, trainer, trainer.advance())
-        summary = trainer.summary()
+    with Interrupt() as interrupt:
+        if store is not None:
+            with Store(store) as opened:
+                ladder = Ladder("train", ((config,),))
+                raise_failures(sweep(ladder, opened, listener=lines, save_every_s=save_every))
+                summary = opened.find(run_key(config)).summary
+        else:
+            trainer = Trainer(config)
+            for note in trainer.notes:
+                lines.note(f"data {config.data}: {note}")
+            keeper = None if out is None else Keeper(Path(f"{out}.state"), trainer, every_s=save_every)
+            summary = train_alone(trainer, keeper, lines)
     for name, value in summary.items():
         console.print(f"{name} {value:.4f}")
     if kept:
         console.print(f"model: {out}")
     emit_json({"config": config.to_dict(), "evaluations": finite(evaluations), "summary": summary, **kept}, json)
+
+
+def train_alone(trainer, keeper, listener) -> dict[str, float]:
+    """Train a run that no store holds, from its kept state on if there is one; return its summary."""
+    if keeper is not None:
+        oddities = keeper.resume()
+        if oddities is not None:
+            for line in [*oddities, f"goes on from step {trainer.step} of {trainer.total_steps}"]:
+                listener.note(line)
+    trainer.on_step = lambda: (keeper and keeper.after_step(), listener.stepped())
+    listener.started(trainer.config, trainer)
+    try:
+        if trainer.finished:  # it was killed after its last evaluation
+            listener.evaluated(trainer.config, trainer, trainer.evaluations[-1])
+        while not trainer.finished:
+            evaluation = trainer.advance()
+            if keeper is not None:
+                keeper.after_evaluation()
+            listener.evaluated(trainer.config, trainer, evaluation)
+    except BaseException:
+        if keeper is not None:
+            with suppress(RunError):  # what ended the run is what is told
+                keeper.save_last()
+        raise
+    summary = trainer.summary()
+    if keeper is not None:
+        keeper.discard()
+    return summary
 
 
 def finite(rows: list[dict]) -> list[dict]:

@@ -1,6 +1,11 @@
-"""Run a ladder: paired runs take turns, everything is recorded as it comes, what is done is not done again."""
+"""Run a ladder: paired runs take turns, everything is recorded as it comes, what is done is not done again.
 
-from collections.abc import Callable
+Any number of processes may run the same ladder into one store: each takes the groups that nobody is at work on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,16 +13,23 @@ from laimbench import provenance
 from laimbench.errors import RunError
 from laimbench.ladder.config import Ladder
 from laimbench.ladder.plan import run_key
-from laimbench.store import Store
-from laimbench.train import Evaluation, RunConfig, Trainer, save_checkpoint
+from laimbench.store import Claim, Leases, LostLease, Store
+from laimbench.store.leases import MOST_DEATHS
+from laimbench.train import Described, Evaluation, Keeper, RunConfig, StateError, Trainer, describe, save_checkpoint
+from laimbench.train.keeper import EVERY_S
+
+POLL_S = 0.5  # between two looks at runs that other processes are at work on
 
 
 @dataclass
 class Outcome:
-    """What a sweep did: counts of runs, one line per failure, and what was said about the data."""
+    """What a sweep did: counts of runs (``elsewhere``: by other processes meanwhile), one line per failure, and what was said about
+    the data.
+    """
 
     trained: int = 0
     skipped: int = 0
+    elsewhere: int = 0
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -27,6 +39,9 @@ class Listener:
 
     def skipped(self, config: RunConfig) -> None: ...
     def started(self, config: RunConfig, trainer: Trainer) -> None: ...
+    def stepped(self) -> None:
+        """After every step; what it raises ends the sweep, with the state of the runs at work kept."""
+
     def evaluated(self, config: RunConfig, trainer: Trainer, evaluation: Evaluation) -> None: ...
     def finished(self, config: RunConfig, error: str) -> None: ...
     def note(self, message: str) -> None: ...
@@ -39,38 +54,69 @@ def sweep(
     listener: Listener | None = None,
     trainer: Callable[[RunConfig], Trainer] = Trainer,
     checkpoints: Path | None = None,
+    save_every_s: float = EVERY_S,
 ) -> Outcome:
     """Train every run of the ladder that the store does not hold as done.
 
     Runs that differ in their backend only are trained together, one segment each in turn, and who goes first changes from
     segment to segment: whatever else the machine does hits both alike. A run that fails is recorded with its message and
-    the others go on. A kill loses at most the runs of one group; they are trained again. With ``checkpoints`` the trained
-    models are kept in folders there, named by ``checkpoint_name``.
+    the others go on; the next sweep trains it again. The state of runs at work is kept in ``states_of(store)``
+    (``laimbench.train.keeper``): after a kill they go on from there, bit for bit. Runs that another process is at work on are
+    waited for, and taken over if it dies (``laimbench.store.leases``). With ``checkpoints`` the trained models are kept in
+    folders there, named by ``checkpoint_name``.
+
+    Raises:
+        RunError: the store or a run's state cannot be written. What is on disk is kept and gone on from.
     """
     listener = listener or Listener()
     outcome = Outcome()
-    for group in ladder.groups:
-        open_runs = []
-        for config in group:
-            known = store.find(run_key(config))
-            if known is not None and known.status == "done":
-                outcome.skipped += 1
-                listener.skipped(config)
-                continue
-            if known is not None:
-                store.discard(known.id)
-            open_runs.append(config)
-        if open_runs and len(open_runs) < len(group):
-            listener.note(f"{open_runs[0].size}: trained without its pair, which is done; their times are not paired")
-        _train_group(ladder.name, open_runs, store, listener, trainer, outcome, checkpoints)
+    before = store.statuses()
+    for config in ladder.runs:
+        if _status(before, config) == "done":
+            outcome.skipped += 1
+            listener.skipped(config)
+    with Leases(store) as leases:
+        waiting = ladder.groups
+        while waiting:
+            busy, now = [], store.statuses()
+            for group in waiting:
+                todo = _todo(group, before, now)
+                claims = leases.claim([run_key(config) for config in todo]) if todo else []
+                if claims is None:
+                    busy.append(group)
+                    continue
+                # Between the look at the store and the claim, another process may have finished them.
+                still = _todo(todo, before, store.statuses([claim.key for claim in claims]))
+                claimed = {config: claim for config, claim in zip(todo, claims, strict=True) if config in still}
+                if still and len(still) < len(group):
+                    listener.note(
+                        f"{still[0].size}: trained without its pair, which is done; their times are not paired"
+                    )
+                at_work = _Group(ladder.name, store, listener, outcome, checkpoints, save_every_s)
+                if not at_work.train(claimed, trainer):
+                    busy.append(group)
+                leases.release(claims)
+            waiting = busy
+            if waiting:
+                listener.stepped()
+                time.sleep(POLL_S)
+    outcome.elsewhere = len(ladder.runs) - outcome.skipped - outcome.trained - len(outcome.failures)
     return outcome
 
 
-@dataclass
-class _Run:
-    config: RunConfig
-    trainer: Trainer
-    id: int
+def _status(statuses: dict[str, tuple[str, str]], config: RunConfig) -> str:
+    return statuses.get(run_key(config), ("", ""))[0]
+
+
+def _todo(group: Sequence[RunConfig], before: dict, now: dict) -> list[RunConfig]:
+    """Return the runs that are neither done nor, since this sweep began, failed."""
+    again = [config for config in group if before.get(run_key(config)) == now.get(run_key(config))]
+    return [c for c in group if _status(now, c) != "done" and (_status(now, c) != "failed" or c in again)]
+
+
+def states_of(store: Store) -> Path:
+    """Return the folder beside a store where the state of its unfinished runs is kept, in a folder for each key."""
+    return store.path.with_name(f"{store.path.name}.states")
 
 
 def checkpoint_name(config: RunConfig) -> str:
@@ -87,41 +133,140 @@ def checkpoint_name(config: RunConfig) -> str:
     return "-".join(map(str, parts))
 
 
-def _train_group(sweep_name, configs, store, listener, trainer, outcome, checkpoints) -> None:
-    active = []
-    for config in configs:
-        built = trainer(config)
+@dataclass
+class _Run:
+    config: RunConfig
+    claim: Claim
+    trainer: Trainer
+    keeper: Keeper | None
+    id: int
+    evaluated: int = 0
+
+
+@dataclass
+class _Group:
+    """Runs that are trained together."""
+
+    sweep_name: str
+    store: Store
+    listener: Listener
+    outcome: Outcome
+    checkpoints: Path | None
+    save_every_s: float
+    active: list[_Run] = field(default_factory=list)
+
+    def train(self, claimed: dict[RunConfig, Claim], trainer: Callable[[RunConfig], Trainer]) -> bool:
+        """Train all to their end; return whether all of them are this process's to the end."""
+        try:
+            for config, claim in claimed.items():
+                if claim.deaths >= MOST_DEATHS:
+                    self._give_up(config, claim, f"{claim.deaths} processes died at work on it without getting any further "
+                                  "(out of memory?)")  # fmt: skip
+                    continue
+                try:
+                    built = trainer(config)
+                except RunError as error:
+                    self._give_up(config, claim, str(error))
+                    continue
+                self.active.append(self._open(config, claim, built))
+                self.listener.started(config, built)
+            segment = 0
+            while self.active:
+                behind = min(run.evaluated for run in self.active)  # after a kill they may not be equally far
+                for run in list(self.active) if segment % 2 == 0 else list(reversed(self.active)):
+                    if run.evaluated == behind:
+                        self._advance(run)
+                segment += 1
+        except LostLease as lost:
+            self.listener.note(str(lost))
+            self._keep_states()
+            return False
+        except BaseException:
+            self._keep_states()
+            raise
+        return True
+
+    def _keep_states(self) -> None:
+        for run in self.active:
+            if run.keeper is not None:
+                with suppress(RunError):  # what ended the group is what is told
+                    run.keeper.save_last()
+
+    def _open(self, config: RunConfig, claim: Claim, built: Trainer) -> _Run:
+        """Go on with a run from its state, or begin it."""
         for note in built.notes:
-            if note not in outcome.notes:
-                outcome.notes.append(note)
-                listener.note(f"data {config.data}: {note}")
-        active.append(_Run(config, built, store.begin_run(run_key(config), sweep_name, config.to_dict(),
-                                                          facts_of(config, built), provenance.collect())))  # fmt: skip
-        listener.started(config, built)
-    segment = 0
-    while active:
-        for run in active if segment % 2 == 0 else reversed(list(active)):
+            if note not in self.outcome.notes:
+                self.outcome.notes.append(note)
+                self.listener.note(f"data {config.data}: {note}")
+        known, keeper, oddities = self.store.find(claim.key), None, None
+        if isinstance(built, Trainer):
+            keeper = Keeper(
+                states_of(self.store) / claim.key, built, every_s=self.save_every_s, token=claim.token,
+                allowed=lambda: self.store.reached(claim, built.step),
+            )  # fmt: skip
+            built.on_step = lambda: (keeper.after_step(), self.listener.stepped())
+            if known is not None and known.status == "running":
+                oddities = keeper.resume()
+        if oddities is not None:
+            self.store.rewind(known.id, [evaluation.to_dict() for evaluation in built.evaluations], claim)
+            for line in [*oddities, f"goes on from step {built.step} of {built.total_steps}"]:
+                self.listener.note(f"{_label(config)}: {line}")
+            return _Run(config, claim, built, keeper, known.id, len(built.evaluations))
+        begun = self._begin(config, claim, facts_of(config, built))
+        if keeper is not None:
+            keeper.discard()
+        return _Run(config, claim, built, keeper, begun)
+
+    def _begin(self, config: RunConfig, claim: Claim, facts: dict) -> int:
+        known = self.store.find(claim.key)
+        if known is not None:
+            self.store.discard(known.id, claim)
+        return self.store.begin_run(claim.key, self.sweep_name, config.to_dict(), facts, provenance.collect(), claim)
+
+    def _give_up(self, config: RunConfig, claim: Claim, error: str) -> None:
+        """Record a run that cannot even begin as failed."""
+        begun = self._begin(config, claim, facts_of(config, describe(config)))
+        self.store.finish_run(begun, "failed", {}, error, claim)
+        self.outcome.failures.append(f"{_label(config)}: {error}")
+        self.listener.note(self.outcome.failures[-1])
+
+    def _advance(self, run: _Run) -> None:
+        """Train a run up to its next evaluation, and finish it if that was the last."""
+        if run.trainer.finished:  # it was killed after its last evaluation
+            evaluation = run.trainer.evaluations[-1]
+        else:
             try:
                 evaluation = run.trainer.advance()
+            except StateError:
+                raise
             except RunError as error:
-                store.finish_run(run.id, "failed", {}, str(error))
-                outcome.failures.append(f"{run.config.size} {run.config.backend} seed {run.config.seed}: {error}")
-                listener.finished(run.config, str(error))
-                active = [other for other in active if other is not run]
-                continue
-            store.log(run.id, [evaluation.to_dict()])
-            listener.evaluated(run.config, run.trainer, evaluation)
-            if run.trainer.finished:
-                if checkpoints is not None:
-                    save_checkpoint(checkpoints / checkpoint_name(run.config), run.trainer, evaluation.to_dict())
-                store.finish_run(run.id, "done", run.trainer.summary())
-                outcome.trained += 1
-                listener.finished(run.config, "")
-                active = [other for other in active if other is not run]
-        segment += 1
+                self._finish(run, "failed", {}, str(error))
+                self.outcome.failures.append(f"{_label(run.config)}: {error}")
+                return
+            self.store.log(run.id, [evaluation.to_dict()], run.claim)
+            if run.keeper is not None:
+                run.keeper.after_evaluation()
+        run.evaluated += 1
+        self.listener.evaluated(run.config, run.trainer, evaluation)
+        if run.trainer.finished:
+            if self.checkpoints is not None:
+                save_checkpoint(self.checkpoints / checkpoint_name(run.config), run.trainer, evaluation.to_dict())
+            self._finish(run, "done", run.trainer.summary(), "")
+            self.outcome.trained += 1
+
+    def _finish(self, run: _Run, status: str, summary: dict, error: str) -> None:
+        self.store.finish_run(run.id, status, summary, error, run.claim)
+        if run.keeper is not None:
+            run.keeper.discard()
+        self.active = [other for other in self.active if other is not run]
+        self.listener.finished(run.config, error)
 
 
-def facts_of(config: RunConfig, built: Trainer) -> dict:
+def _label(config: RunConfig) -> str:
+    return f"{config.size} {config.backend} seed {config.seed}"
+
+
+def facts_of(config: RunConfig, built: Trainer | Described) -> dict:
     """Return what the store notes of a run beside its configuration."""
     steps = config.total_steps
     return {

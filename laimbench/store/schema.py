@@ -4,7 +4,8 @@ from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 APPLICATION_ID = 0x4C41494D  # "LAIM", in the SQLite header
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+ADDED = {"leases": 2}  # tables by the version that brought them: a store of an older one gets them when it is opened
 
 
 class Base(DeclarativeBase):
@@ -50,6 +51,19 @@ class Metric(Base):
     train_loss: Mapped[float | None]
     val_loss: Mapped[float | None]
     tokens_per_s: Mapped[float | None]
+
+
+class Lease(Base):
+    """Who trains a run; ``owner`` is '' when nobody does. ``reached``: its furthest step on record; ``deaths``: of processes since then."""
+
+    __tablename__ = "leases"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[int]
+    owner: Mapped[str]
+    beats: Mapped[int]
+    deaths: Mapped[int]
+    reached: Mapped[int]
 
 
 class Document(Base):

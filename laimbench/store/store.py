@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, delete, event, select, text, update
+from sqlalchemy import Engine, create_engine, delete, event, func, select, text, tuple_, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
-from laimbench.errors import InputError, RunError
-from laimbench.store.schema import APPLICATION_ID, SCHEMA_VERSION, Base, Document, Metric, Run
+from laimbench.errors import InputError, LaimbenchError, RunError
+from laimbench.store.schema import ADDED, APPLICATION_ID, SCHEMA_VERSION, Base, Document, Lease, Metric, Run
 
 BUSY_TIMEOUT_S = 30
 
@@ -67,6 +67,20 @@ class MetricRow:
         return asdict(self)
 
 
+class LostLease(LaimbenchError):
+    """Another process trains this run now: nothing more of it is written here."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write a run, as ``laimbench.store.leases`` gives it. deaths: of processes that had it before and got no further."""
+
+    key: str
+    token: int
+    owner: str
+    deaths: int
+
+
 class Store:
     """A store in one SQLite file; use it as a context manager.
 
@@ -104,34 +118,54 @@ class Store:
     def close(self) -> None:
         self._engine.dispose()
 
-    def begin_run(self, key: str, sweep: str, config: dict, facts: dict, machine: dict) -> int:
+    # What writes a run takes the claim under which it is trained, where there is one, and raises LostLease when it is no longer
+    # the run's latest.
+
+    def begin_run(
+        self, key: str, sweep: str, config: dict, facts: dict, machine: dict, claim: Claim | None = None
+    ) -> int:
         """Record a run that starts now; return its id. ``facts``: family, size, backend, dtype, seed, params,
         params_non_embedding, tokens, flops.
         """
-        with self._transaction() as session:
+        with self.writing(claim) as session:
             run = Run(key=key, sweep=sweep, config=config, machine=machine, summary={}, status="running", error="",
                       started_at=_now(), finished_at="", **facts)  # fmt: skip
             session.add(run)
             session.flush()
             return run.id
 
-    def log(self, run_id: int, rows: list[dict[str, Any]]) -> None:
+    def log(self, run_id: int, rows: list[dict[str, Any]], claim: Claim | None = None) -> None:
         """Append evaluations; numbers that are not finite are kept as NULL."""
-        with self._transaction() as session:
-            session.add_all(Metric(run_id=run_id, **{k: _finite(v) for k, v in row.items()}) for row in rows)
+        with self.writing(claim) as session:
+            session.add_all(_metric(run_id, row) for row in rows)
+            if claim is not None and rows:
+                _advance(session, claim, rows[-1]["step"])
 
-    def finish_run(self, run_id: int, status: str, summary: dict, error: str = "") -> None:
-        """Mark a run ``done`` or ``failed``."""
-        with self._transaction() as session:
+    def rewind(self, run_id: int, rows: list[dict[str, Any]], claim: Claim | None = None) -> None:
+        """Have exactly these evaluations of a run, which goes on from a state that knows them."""
+        with self.writing(claim) as session:
+            session.execute(delete(Metric).where(Metric.run_id == run_id))
+            session.add_all(_metric(run_id, row) for row in rows)
+
+    def reached(self, claim: Claim, step: int) -> None:
+        """Note that a run's state at this step is about to be kept."""
+        with self.writing(claim) as session:
+            _advance(session, claim, step)
+
+    def finish_run(self, run_id: int, status: str, summary: dict, error: str = "", claim: Claim | None = None) -> None:
+        """Mark a run ``done`` or ``failed``; nobody holds it any more."""
+        with self.writing(claim) as session:
+            if claim is not None:
+                session.execute(delete(Lease).where(Lease.key == claim.key))
             session.execute(
                 update(Run)
                 .where(Run.id == run_id)
                 .values(status=status, summary=summary, error=error, finished_at=_now())
             )
 
-    def discard(self, run_id: int) -> None:
+    def discard(self, run_id: int, claim: Claim | None = None) -> None:
         """Forget a run and its evaluations, before it is trained again."""
-        with self._transaction() as session:
+        with self.writing(claim) as session:
             session.execute(delete(Metric).where(Metric.run_id == run_id))
             session.execute(delete(Run).where(Run.id == run_id))
 
@@ -141,34 +175,61 @@ class Store:
         for column, value in wanted.items():
             if value is not None:
                 query = query.where(getattr(Run, column) == value)
-        with self._transaction() as session:
+        found = query.order_by(None).with_only_columns(Run.id)
+        newest = select(Metric.run_id, func.max(Metric.step)).where(Metric.run_id.in_(found)).group_by(Metric.run_id)
+        with self.reading() as session:
             runs = session.scalars(query).all()
-            last = {metric.run_id: metric for metric in session.scalars(select(Metric).order_by(Metric.step))}
+            last_steps = tuple_(Metric.run_id, Metric.step).in_(newest)
+            last = {metric.run_id: metric for metric in session.scalars(select(Metric).where(last_steps))}
             return [_run_row(run, last.get(run.id)) for run in runs]
 
     def find(self, key: str) -> RunRow | None:
         """Return the run of this key."""
         return next(iter(self.runs(key=key)), None)
 
+    def statuses(self, keys: list[str] | None = None) -> dict[str, tuple[str, str]]:
+        """Return status and time of the start of these runs, or of all, by key: what changes when a run is trained again."""
+        query = select(Run.key, Run.status, Run.started_at)
+        if keys is not None:
+            query = query.where(Run.key.in_(keys))
+        with self.reading() as session:
+            return {key: (status, started_at) for key, status, started_at in session.execute(query)}
+
     def metrics(self, run_id: int) -> list[MetricRow]:
         """Return a run's evaluations in order."""
-        with self._transaction() as session:
+        with self.reading() as session:
             rows = session.scalars(select(Metric).where(Metric.run_id == run_id).order_by(Metric.step)).all()
             return [MetricRow(**{c.name: getattr(row, c.name) for c in Metric.__table__.columns}) for row in rows]
 
     def save_document(self, kind: str, body: dict[str, Any]) -> None:
         """Keep a whole JSON result."""
-        with self._transaction() as session:
+        with self.writing() as session:
             session.add(Document(kind=kind, created_at=_now(), body=body))
 
     def documents(self, kind: str) -> list[dict[str, Any]]:
         """Return all documents of a kind, newest last."""
-        with self._transaction() as session:
+        with self.reading() as session:
             return list(session.scalars(select(Document.body).where(Document.kind == kind).order_by(Document.id)))
 
     @contextmanager
-    def _transaction(self) -> Iterator[Session]:
+    def reading(self) -> Iterator[Session]:
+        """A transaction that reads."""
         with self._reporting_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self, claim: Claim | None = None) -> Iterator[Session]:
+        """A transaction that writes, alone from its beginning on: what it reads is what it writes upon.
+
+        Raises:
+            LostLease: ``claim`` is no longer the latest.
+        """
+        with self.reading() as session:
+            session.execute(text("BEGIN IMMEDIATE"))
+            if claim is not None:
+                lease = session.get(Lease, claim.key)
+                if lease is None or (lease.owner, lease.token) != (claim.owner, claim.token):
+                    raise LostLease(f"store {self.path}: run {claim.key[:8]} was taken over by another process")
             yield session
 
     @contextmanager
@@ -200,15 +261,22 @@ class Store:
             )
         if application != APPLICATION_ID and tables:
             raise InputError(f"store {self.path}: a SQLite file of another program, expected a laimbench store")
-        if tables and version != SCHEMA_VERSION:
-            raise InputError(f"store {self.path}: schema version {version}, expected {SCHEMA_VERSION}")
+        if tables and not 1 <= version <= SCHEMA_VERSION:
+            raise InputError(f"store {self.path}: schema version {version}, expected 1 to {SCHEMA_VERSION}")
 
     def _make_tables(self) -> None:
+        """Make all tables in a new file, those that are missing in one of an older version."""
+        version = text("PRAGMA user_version")
+        with self._engine.connect() as connection:
+            if connection.scalar(version) == SCHEMA_VERSION:
+                return
         with self._engine.begin() as connection:
-            if connection.scalar(text("SELECT count(*) FROM sqlite_master")) == 0:
-                Base.metadata.create_all(connection)
-                connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
-                connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+            connection.execute(text("BEGIN IMMEDIATE"))  # two processes may open it at once
+            known = connection.scalar(version)
+            tables = [t for t in Base.metadata.sorted_tables if ADDED.get(t.name, 1) > known]
+            Base.metadata.create_all(connection, tables)
+            connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+            connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
 
 
 def _engine(path: Path) -> Engine:
@@ -233,9 +301,20 @@ def _run_row(run: Run, last: Metric | None) -> RunRow:
     )
 
 
+def _advance(session: Session, claim: Claim, step: int) -> None:
+    """Note how far a run is. Who got further than those before clears their deaths, for all that train in turns with it too."""
+    further = update(Lease).where(Lease.key == claim.key, Lease.reached < step).values(reached=step)
+    if session.execute(further).rowcount:
+        session.execute(update(Lease).where(Lease.owner == claim.owner).values(deaths=0))
+
+
+def _metric(run_id: int, row: dict[str, Any]) -> Metric:
+    return Metric(run_id=run_id, **{name: _finite(value) for name, value in row.items()})
+
+
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

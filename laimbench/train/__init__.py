@@ -2,13 +2,16 @@
 
 from laimbench.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from laimbench.train.config import RunConfig
+from laimbench.train.keeper import Keeper, StateError
 from laimbench.train.trainer import Described, Evaluation, Trainer, describe
 
 __all__ = [
     "Checkpoint",
     "Described",
     "Evaluation",
+    "Keeper",
     "RunConfig",
+    "StateError",
     "Trainer",
     "describe",
     "load_checkpoint",

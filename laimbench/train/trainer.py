@@ -68,8 +68,12 @@ class Trainer:
         """Build data, model and optimizer, and warm up kernels and compilation without touching the run's state.
 
         Raises:
-            InputError: the data source or the model's shape is wrong.
+            InputError: the data source or the model's shape is wrong. RunError: memory does not suffice.
         """
+        with _naming_lack_of_memory(config):
+            self._build(config)
+
+    def _build(self, config: RunConfig) -> None:
         self.config = config
         torch.manual_seed(config.seed)
         self.task = make_task(config)
@@ -81,42 +85,53 @@ class Trainer:
             self.notes += start_from(self.model, Path(config.start))
         self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
         self.step = 0
+        self.evaluations: list[Evaluation] = []
+        self.segment_losses: list[float] = []  # of the steps since the last evaluation
+        self.segment_started_s = 0.0  # train_seconds at the last evaluation
+        self.between_steps = True  # while not, the parts of the state are not of one moment
         self.on_step: Callable[[], None] = lambda: None  # called after every step; what it raises ends the run
         self._loss_of = prepare(self.model, config.backend)
         self._schedule = SCHEDULES[config.schedule_name]
-        self._optimizer = self._make_optimizer()
+        self.optimizer = self._make_optimizer()
         self._validation = self.task.validation()
         self.train_seconds = 0.0
-        self._evaluated = False
         self._warm_up()
 
     @property
     def finished(self) -> bool:
-        return self._evaluated and self.step >= self.total_steps
+        return bool(self.evaluations) and self.step >= self.total_steps and not self.segment_losses
 
     def advance(self) -> Evaluation:
         """Train up to the next evaluation point and evaluate there; the first call evaluates before any step.
 
         Raises:
-            RunError: the loss is not finite; the message names the step.
+            RunError: the loss is not finite, or memory does not suffice; the message names the step.
         """
-        if not self._evaluated:
-            self._evaluated = True
-            return self._evaluation(math.nan, math.nan)
-        segment = min(math.ceil((self._done_evals() + 1) * self.total_steps / self.config.evals), self.total_steps)
-        losses, first, started = [], self.step, self.train_seconds
-        while self.step < segment:
-            losses.append(self.train_step())
-            self.on_step()
-        seconds = self.train_seconds - started
-        return self._evaluation(sum(losses) / len(losses), (self.step - first) * self.tokens_per_step / seconds)
+        with _naming_lack_of_memory(self.config, self):
+            return self._advance()
+
+    def _advance(self) -> Evaluation:
+        if self.evaluations:
+            first = self.step - len(self.segment_losses)  # a resumed run may stand anywhere in its segment
+            done = first * self.config.evals // self.total_steps
+            segment = min(math.ceil((done + 1) * self.total_steps / self.config.evals), self.total_steps)
+            while self.step < segment:
+                self.train_step()
+                self.on_step()
+        evaluation = self._evaluate()
+        self.between_steps = False
+        self.evaluations.append(evaluation)
+        self.segment_losses, self.segment_started_s = [], self.train_seconds
+        self.between_steps = True
+        return evaluation
 
     def train_step(self) -> float:
         """Take one step; return its loss. The batch is prepared outside the timed part."""
         batch = self.task.batch(self.step)
         factor = self._schedule(self.step, self.total_steps, self.config.warmup_fraction)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
+        self.between_steps = False
         started = time.perf_counter()
         loss = self._update(batch)
         self.train_seconds += time.perf_counter() - started
@@ -125,6 +140,8 @@ class Trainer:
                 f"loss is {loss} at step {self.step} of {self.total_steps}; lower lr or raise warmup_fraction"
             )
         self.step += 1
+        self.segment_losses.append(loss)
+        self.between_steps = True
         return loss
 
     def summary(self) -> dict[str, float]:
@@ -132,17 +149,14 @@ class Trainer:
         with self._evaluating():
             return self.task.summary()
 
-    def _done_evals(self) -> int:
-        return self.step * self.config.evals // self.total_steps
-
     def _update(self, batch: tuple[Tensor, ...]) -> float:
         with self._precision():
             loss = self._loss_of(*batch)
         loss.backward()
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip, foreach=True)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
     def _precision(self):
@@ -168,7 +182,7 @@ class Trainer:
             self._update(self.task.batch(0))
         self._val_loss()
         self.model.load_state_dict(weights)
-        self._optimizer = self._make_optimizer()
+        self.optimizer = self._make_optimizer()
         torch.set_rng_state(random_state)
 
     def _val_loss(self) -> float:
@@ -190,16 +204,29 @@ class Trainer:
         finally:
             self.model.train()
 
-    def _evaluation(self, train_loss: float, tokens_per_s: float) -> Evaluation:
+    def _evaluate(self) -> Evaluation:
         val_loss = self._val_loss()
         if not math.isfinite(val_loss):
             raise RunError(f"validation loss is {val_loss} at step {self.step} of {self.total_steps}")
+        count, seconds = len(self.segment_losses), self.train_seconds - self.segment_started_s
         return Evaluation(
             step=self.step,
             tokens=self.step * self.tokens_per_step,
             flops=self.step * self.flops_per_step,
             train_s=self.train_seconds,
-            train_loss=train_loss,
+            train_loss=sum(self.segment_losses) / count if count else math.nan,
             val_loss=val_loss,
-            tokens_per_s=tokens_per_s,
+            tokens_per_s=count * self.tokens_per_step / seconds if count else math.nan,
         )
+
+
+@contextmanager
+def _naming_lack_of_memory(config: RunConfig, trainer: Trainer | None = None) -> Iterator[None]:
+    """Make the run's failure of what torch raises when it gets no memory; the system may also kill the process without a word."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        where = "before the first step" if trainer is None else f"at step {trainer.step} of {trainer.total_steps}"
+        raise RunError(f"out of memory {where}; lower batch_size {config.batch_size} or the model's size") from None

@@ -1,0 +1,167 @@
+"""Train a ladder by several processes on this machine: each runs ``sweep`` on the same store, and leases share out the groups.
+
+Processes are forked from a server that has torch imported already, so that one that died is replaced within milliseconds. Those that
+a group trains together share a process, so paired runs still take turns; but processes compete for the machine, and times are those of
+a busy machine.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from laimbench import provenance
+from laimbench.errors import InputError, LaimbenchError, RunError, Terminated
+from laimbench.ladder.config import Ladder
+from laimbench.ladder.interrupt import Interrupt
+from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan, run_key
+from laimbench.ladder.sweep import Listener, Outcome, sweep
+from laimbench.store import Store
+from laimbench.store.leases import MOST_DEATHS, leases_of
+from laimbench.train import RunConfig, Trainer
+from laimbench.train.keeper import EVERY_S
+
+PROCESS_BYTES = 400 << 20  # of a process with torch, before it has a model
+GRACE_S = 60.0  # for processes to keep their states, before they are killed
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process is told. threads: of torch, in each."""
+
+    ladder: Ladder
+    store: Path
+    threads: int
+    trainer: Callable[[RunConfig], Trainer] = Trainer
+    checkpoints: Path | None = None
+    save_every_s: float = EVERY_S
+
+
+def workers_that_fit(plans: Iterable[RunPlan], workers: int) -> int:
+    """Return how many processes, up to ``workers``, have memory for their groups even when the largest come together; at least 1."""
+    groups: dict[tuple, int] = {}
+    for plan in plans:
+        pair = tuple(value for name, value in plan.config.to_dict().items() if name != "backend")
+        groups[pair] = groups.get(pair, PROCESS_BYTES) + plan.params * TRAINING_BYTES
+    largest, memory = sorted(groups.values(), reverse=True), provenance.memory_bytes() * USABLE_MEMORY
+    fitting = [count for count in range(1, min(workers, len(largest)) + 1) if sum(largest[:count]) <= memory]
+    return max(fitting, default=1)
+
+
+def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: None) -> Outcome:
+    """Run a ladder by this many processes, replacing those that die; return once nothing is left to do.
+
+    ``look`` is called twice a second; what it raises (a note of SIGTERM, Ctrl-C) ends all processes, with their states kept.
+
+    Raises:
+        InputError: what the processes refused. RunError: they died again and again without getting anywhere, or the store cannot be
+            written.
+    """
+    if workers < 1:
+        raise InputError(f"workers is {workers}, expected 1 or more")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["laimbench.ladder"])
+    with Store(job.store) as store:
+        before = store.statuses()
+        alive: dict[BaseProcess, connection.Connection] = {}
+        progress, in_vain, left = _progress(store), 0, workers
+        try:
+            while left or alive:
+                for _ in range(left):
+                    ours, theirs = context.Pipe(duplex=False)
+                    process = context.Process(target=_work, args=(job, theirs, os.getpid()))
+                    process.start()
+                    theirs.close()
+                    alive[process] = ours
+                left = 0
+                connection.wait([process.sentinel for process in alive], LOOK_S)
+                look()
+                for process in [process for process in alive if not process.is_alive()]:
+                    error = _last_word(alive.pop(process))
+                    if error is not None:
+                        raise error
+                    if process.exitcode == 0:
+                        continue  # nothing is left to do: others finish what they are at
+                    now = _progress(store)
+                    in_vain = 0 if now != progress else in_vain + 1
+                    progress, left = now, left + 1
+                    if in_vain > (workers + 1) * MOST_DEATHS:
+                        raise RunError(
+                            f"{in_vain} processes died one after the other, the last with {process.exitcode}"
+                        )
+        finally:
+            _end(alive)
+        return _outcome(job.ladder, before, store)
+
+
+def _work(job: Job, pipe: connection.Connection, launcher: int) -> None:
+    """What a process does: sweep; say what went wrong, if it is not a run's failure."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher gets it too, and passes it on
+    torch.set_num_threads(job.threads)
+    server = os.getppid()
+
+    class Stop(Listener):
+        def stepped(self) -> None:
+            interrupt.check()
+            if os.getppid() != server:
+                raise Terminated(f"the process {launcher} that started this one is gone")
+
+        def note(self, message: str) -> None:
+            print(f"note: {message}", file=sys.stderr, flush=True)
+
+    try:
+        with Interrupt((signal.SIGTERM,)) as interrupt, Store(job.store) as store:
+            sweep(job.ladder, store, listener=Stop(), trainer=job.trainer, checkpoints=job.checkpoints,
+                  save_every_s=job.save_every_s)  # fmt: skip
+    except Terminated as error:
+        raise SystemExit(error.exit_code) from None
+    except LaimbenchError as error:
+        pipe.send(error)
+        raise SystemExit(error.exit_code) from None
+
+
+def _last_word(pipe: connection.Connection) -> LaimbenchError | None:
+    with pipe:
+        try:
+            return pipe.recv() if pipe.poll() else None
+        except EOFError:
+            return None
+
+
+def _end(alive: dict[BaseProcess, connection.Connection]) -> None:
+    for process in alive:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process, pipe in alive.items():
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+        pipe.close()
+
+
+def _progress(store: Store) -> tuple[int, int]:
+    """Return what grows as long as anything gets done: runs ended, and the steps that those at work are on record with."""
+    ended = sum(status != "running" for status, _ in store.statuses().values())
+    return ended, sum(lease.reached for lease in leases_of(store).values())
+
+
+def _outcome(ladder: Ladder, before: dict, store: Store) -> Outcome:
+    outcome = Outcome()
+    for config in ladder.runs:
+        run = store.find(run_key(config))
+        if before.get(run.key, ("", ""))[0] == "done":
+            outcome.skipped += 1
+        elif run.status == "done":
+            outcome.trained += 1
+        else:
+            outcome.failures.append(f"{run.size} {run.backend} seed {run.seed}: {run.error}")
+    return outcome

@@ -1,0 +1,106 @@
+"""Everything that a run's next step depends on, as tensors and plain values; a run that gets it back goes on bit for bit.
+
+Batches depend on seed and step alone, so the step is the position in data and schedule. The random generators of torch, NumPy and
+Python are kept for whatever draws from them. Bit for bit holds on the same machine with the same settings, which
+``surroundings`` names.
+"""
+
+import math
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laimbench.errors import InputError
+from laimbench.train.trainer import Evaluation, Trainer
+
+
+def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a trainer's state: tensors that share memory with it, and values for JSON. Only valid ``between_steps``."""
+    tensors = {f"model.{name}": tensor for name, tensor in _weights(trainer).items()}
+    for index, values in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+    tensors["segment_losses"] = torch.tensor(trainer.segment_losses, dtype=torch.float64)
+    random_tensors, random_values = _random_state()
+    description = {
+        "config": trainer.config.to_dict(),
+        "facts": trainer.task.facts,
+        "step": trainer.step,
+        "train_seconds": trainer.train_seconds,
+        "segment_started_s": trainer.segment_started_s,
+        "evaluations": [{k: None if v != v else v for k, v in e.to_dict().items()} for e in trainer.evaluations],
+        "random": random_values,
+        "surroundings": surroundings(),
+    }
+    return {name: tensor.detach().contiguous() for name, tensor in (tensors | random_tensors).items()}, description
+
+
+def restore(trainer: Trainer, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Put a fresh trainer of the same configuration into a captured state.
+
+    Raises:
+        InputError: the state is another run's, or its parts do not fit the model.
+    """
+    if (description["config"], description["facts"]) != (trainer.config.to_dict(), trainer.task.facts):
+        raise InputError("it belongs to another configuration or other data")
+    weights = _weights(trainer)
+    saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    if saved.keys() != weights.keys() or any(saved[name].shape != weights[name].shape for name in weights):
+        raise InputError("its weights are not those of this model")
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(saved[name])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, part = name.split(".", 2)
+            moments.setdefault(int(index), {})[part] = tensor
+    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
+    trainer.step = description["step"]
+    trainer.train_seconds = description["train_seconds"]
+    trainer.segment_started_s = description["segment_started_s"]
+    trainer.segment_losses = tensors["segment_losses"].tolist()
+    trainer.evaluations = [
+        Evaluation(**{k: math.nan if v is None else v for k, v in row.items()}) for row in description["evaluations"]
+    ]
+    _set_random_state(tensors, description["random"])
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what results may depend on beside the configuration."""
+    from laimbench import __version__, build_info, provenance
+
+    return {
+        "laimbench": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "isa": build_info()["isa"],
+        "machine": provenance.cpu_model(),
+    }
+
+
+def _weights(trainer: Trainer) -> dict[str, Tensor]:
+    """Return parameters, each once, and the buffers that belong to the model's state."""
+    persistent = trainer.model.state_dict().keys()
+    buffers = {name: buffer for name, buffer in trainer.model.named_buffers() if name in persistent}
+    return dict(trainer.model.named_parameters()) | buffers
+
+
+def _random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global one, for who uses it
+    version, internal, next_gauss = random.getstate()
+    tensors = {
+        "random.torch": torch.get_rng_state(),
+        "random.numpy": torch.from_numpy(keys.astype(np.int64)),
+        "random.python": torch.tensor(internal, dtype=torch.int64),
+    }
+    return tensors, {"numpy": [position, has_gauss, gauss], "python": [version, next_gauss]}
+
+
+def _set_random_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    torch.set_rng_state(tensors["random.torch"])
+    np.random.set_state(("MT19937", tensors["random.numpy"].numpy().astype(np.uint32), *values["numpy"]))  # noqa: NPY002
+    version, next_gauss = values["python"]
+    random.setstate((version, tuple(tensors["random.python"].tolist()), next_gauss))
