@@ -20,7 +20,7 @@ INTERRUPTED = 130
 # typer.Typer called `app` (a verb with sub-verbs). Where the verb is a word of Python's own, both names end in an
 # underscore. The order is the order of `laimbench --help`.
 VERBS = ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify", "translate",
-         "transcribe", "serve", "export", "import", "audit", "report")  # fmt: skip
+         "transcribe", "serve", "export", "import", "audit", "report", "dashboard")  # fmt: skip
 
 
 def build_app() -> typer.Typer:

@@ -94,6 +94,11 @@ class Figure {
     return element("div", { className: "tools" }, ...["PNG", "SVG", "CSV"].map(button));
   }
 
+  hide(names) {
+    this.hidden = names;
+    this.show(this.spec);
+  }
+
   legendButton(one) {
     const picture = svgNode("svg", { width: 18, height: 14, "aria-hidden": "true" });
     swatch(one, picture);

@@ -32,7 +32,7 @@ def write_page(
 
 def render_page(
     answers: list[Answer], runs: list[RunRow], metrics: Metrics, bench: dict | None, source: str, sections: str = "",
-    live: bool = False,
+    live: str = "",
 ) -> str:  # fmt: skip
     """Return the report as HTML.
 
@@ -41,7 +41,7 @@ def render_page(
         bench: the newest bench document, or None.
         source: the store's name, for "how it was made".
         sections: HTML of other rooms, put before the table of runs; escaped by who made it (``laimbench.report.markup`` helps).
-        live: whether the page asks the server that it is from for news.
+        live: of a page that asks the server that it is from for news: the version that it shows.
     """
     metrics = figures.thinned(metrics)
     body = [_headline(answers)]
@@ -51,8 +51,10 @@ def render_page(
     body += [sections, _runs_section(runs), _how_it_was_made(runs, bench, source)]
     style = _asset("page.css")
     scripts = [_asset(name) for name in (*SCRIPTS, *(["live.js"] if live else []))]
+    if live:
+        body.append(data("live", live, {}))
     parts = {
-        "policy": _policy(style, scripts, live),
+        "policy": _policy(style, scripts, bool(live)),
         "style": f"<style>{style}</style>",
         "body": "\n".join(body),
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
@@ -74,6 +76,8 @@ def _policy(style: str, scripts: list[str], live: bool) -> str:
 
 
 def _headline(answers: list[Answer]) -> str:
+    if not answers:
+        return '<p class="answer">The store holds no runs yet.</p>'
     first, *others = answers
     notes = "".join(f"<li>{escape(note)}</li>" for note in first.notes)
     more = "".join(f"<p>{escape(one.sentence())}</p>{cards(one)}" for one in others)

@@ -1,6 +1,7 @@
 """A real Chromium, the system's, for tests of the page; skipped by name where there is none."""
 
 import shutil
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -38,3 +39,11 @@ def opened(browser, url, **options):
     strange = [u for u in asked if not u.startswith((here, "data:", "blob:"))]
     context.close()
     assert said == [] and strange == []
+
+
+def wait_until(holds, seconds=60.0):
+    """Ask again until something holds (Playwright's own waiting evaluates text, which the page's policy forbids)."""
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
