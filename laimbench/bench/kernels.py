@@ -143,6 +143,19 @@ def outputs(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...]) -> tupl
     return out if isinstance(out, tuple) else (out,)
 
 
+def gigabytes(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...], direction: str) -> float:
+    """Return the GB that a direction moves at least: inputs read and outputs written once; with the backward also gradients of outputs
+    read and of floating inputs written.
+    """
+    with torch.no_grad():
+        outs = outputs(case, op, inputs)
+    size = lambda tensors: sum(t.numel() * t.element_size() for t in tensors)  # noqa: E731
+    least = size(inputs) + size(outs)
+    if direction == "forward+backward":
+        least += size(outs) + size(t for t in inputs if t.is_floating_point())
+    return least / 1e9
+
+
 def gradients(outs: tuple[Tensor, ...]) -> list[Tensor]:
     """Return fixed random gradients of the outputs: the same for every side, whatever its dtype."""
     generator = torch.Generator().manual_seed(1)

@@ -14,6 +14,7 @@ from laimbench.models import stock
 
 Report = Callable[[dict[str, Any]], None]
 PEAK_SIZE = 1536
+COPIED_FLOATS = 1 << 26  # 256 MiB: beyond caches
 
 
 def bench(
@@ -37,11 +38,12 @@ def bench(
         budget_s: seconds of repetitions per row.
 
     Each row: seconds per side as [median, low, high], the best stock side, ``speedup`` = best stock / laim (> 1: laim is
-    faster) with its interval, the share of the peak that a large matmul reached in this run (in the document only: the
+    faster) with its interval, of kernels the least ``gbytes`` to move, the share of the peak that a large matmul reached in this run (in the document only: the
     peak is known at the end), and ``other_cores``, the cores that other processes used meanwhile (None: not known), and
     ``busy``, whether that is so much that the row's ratio says little.
     """
     peak = {dtype: _peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
+    bandwidth = _copied_gbytes_per_s()
     rows = []
     for case in kernels.SUITES[suite]:
         if only and case.op not in only:
@@ -59,7 +61,9 @@ def bench(
     peak = {dtype: max(found, _peak_gflops(kernels.DTYPES[dtype])) for dtype, found in peak.items()}
     for row in rows:
         row["percent_of_peak"] = 100 * row["gflop"] / row["seconds"]["laim"][0] / peak[row["dtype"]]
-    return {"kind": "bench", "suite": suite, "machine": provenance.collect(), "peak_gflops": peak, "rows": rows}
+    bandwidth = max(bandwidth, _copied_gbytes_per_s())
+    return {"kind": "bench", "suite": suite, "machine": provenance.collect(), "peak_gflops": peak,
+            "peak_gbytes_per_s": bandwidth, "rows": rows}  # fmt: skip
 
 
 def _kernel_row(case, dtype, direction, with_compile, own, budget_s) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def _kernel_row(case, dtype, direction, with_compile, own, budget_s) -> dict[str
             sides["own"] = own[case.op]
     calls = {name: kernels.bound(case, op, inputs, direction) for name, op in sides.items()}
     row = _row("kernels", case.op, case.shape, dtype, direction, case.work(direction), calls, budget_s)
+    row["gbytes"] = kernels.gigabytes(case, stock_op, inputs, direction)
     if verdict:
         row["own_right"], row["own_error"] = verdict.right, verdict.detail
     return row
@@ -126,3 +131,11 @@ def _peak_gflops(dtype: torch.dtype) -> float:
     a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
     seconds = interleave({"matmul": lambda: a @ b}, budget_s=0.5)["matmul"]
     return 2e-9 * PEAK_SIZE**3 / min(seconds)
+
+
+def _copied_gbytes_per_s() -> float:
+    """Return the memory bandwidth that a large copy reaches: each byte read and written."""
+    source = torch.ones(COPIED_FLOATS)
+    target = torch.empty_like(source)
+    seconds = interleave({"copy": lambda: target.copy_(source)}, budget_s=0.3)["copy"]
+    return 2e-9 * source.numel() * source.element_size() / min(seconds)

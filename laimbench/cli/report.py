@@ -1,12 +1,15 @@
 """``laimbench report``: the answer of a store, as a page."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+
+if TYPE_CHECKING:
+    from laimbench.store import Store
 
 
 def report(
@@ -21,27 +24,42 @@ def report(
 
 def make_report(console: Console, store: Path, out: Path):
     """Write the page, print the answer; return it."""
-    from laimbench.errors import InputError
-    from laimbench.evaluate.section import DOCUMENT_KIND as EVALUATION
-    from laimbench.evaluate.section import evaluation_section
-    from laimbench.report import answer, write_page
-    from laimbench.responsible.section import DOCUMENT_KIND, responsible_section
+    from laimbench.files import write_atomically
     from laimbench.store import Store
 
     with Store(store, must_exist=True) as opened:
-        runs = opened.runs()
-        metrics = {run.id: opened.metrics(run.id) for run in runs}
-        benches = opened.documents("bench")
-        evaluations = opened.documents(EVALUATION)
-        audits = opened.documents(DOCUMENT_KIND)
-    try:
-        answers = answer(runs)
-    except InputError as error:
-        raise InputError(f"store {store}: {error}") from None
-    sections = evaluation_section(evaluations) + responsible_section(audits, runs)
-    write_page(out, answers, runs, metrics, benches[-1] if benches else None, str(store), sections)
+        answers, page = render_store(opened)
+    write_atomically(out, page)
     for one in answers:
         for line in one.lines():
             console.print(line, soft_wrap=True)
     console.print(f"report: {out}", soft_wrap=True)
     return answers
+
+
+def render_store(store: "Store", live: str = ""):
+    """Return the answers and the page of an open store.
+
+    ``live``: of a page that asks its server for news, the version that it shows; such a page may wait for its first run.
+
+    Raises:
+        InputError: the store holds no runs and the page is not live.
+    """
+    from laimbench.errors import InputError
+    from laimbench.evaluate.section import DOCUMENT_KIND as EVALUATION
+    from laimbench.evaluate.section import evaluation_section
+    from laimbench.report import answer, render_page
+    from laimbench.responsible.section import DOCUMENT_KIND, responsible_section
+
+    runs = store.runs()
+    metrics = {run.id: store.metrics(run.id) for run in runs}
+    benches = store.documents("bench")
+    try:
+        answers = answer(runs) if runs or not live else []
+    except InputError as error:
+        raise InputError(f"store {store.path}: {error}") from None
+    sections = evaluation_section(store.documents(EVALUATION)) + responsible_section(
+        store.documents(DOCUMENT_KIND), runs
+    )
+    bench = benches[-1] if benches else None
+    return answers, render_page(answers, runs, metrics, bench, str(store.path), sections, live)

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from laimbench.report.page import details, table
+from laimbench.report.markup import details, table
 
 DOCUMENT_KIND = "evaluation"
 

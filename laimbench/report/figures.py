@@ -1,168 +1,180 @@
-"""The report's figures, as plotly figures without colours of their own for paper and text: the page sets those."""
+"""The figures of one answer, described for ``draw.js``, which draws them.
+
+A figure is a dict: ``x`` and ``y``, each an axis {title, log, labels}; ``series``, a list; ``lines``, a list of marked values.
+A series has a ``name`` (in the legend once, however many share it), a ``kind`` and a ``colour`` (a class of ``page.css``):
+
+    curves  x, y: lists of lists; run: an id each; faint, dash, marks
+    points  x, y: lists; run: an id each, or label: a text each; xlo, xhi or ylo, yhi: intervals; mark: ring, cross, dot, diamond
+    band    x, lo, hi: lists
+
+A line is {"y": value or [low, high], "label": text} or the same with x. An axis with labels is one of categories, numbered from 0.
+"""
+
+from collections import defaultdict
+from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from laimbench.report.answer import Answer, Pair
-from laimbench.store import MetricRow
+from laimbench.report.markup import clipped
+from laimbench.store import MetricRow, RunRow
 
-COLOURS = {"stock": "#d9822b", "laim": "#2f7ed8", "law": "#7a7a7a", "slower": "#c23030"}
 Metrics = dict[int, list[MetricRow]]
+Described = dict[str, Any]
+CURVE_POINTS = 40_000  # of all runs of a page together, so that its size has a limit
+SIDES = ("stock", "laim")
+ISOFLOP_LEVELS = 6
 
 
 def side(backend: str) -> str:
     return "laim" if backend.startswith("laim") else "stock"
 
 
-def layout(figure: go.Figure, height: int = 460) -> go.Figure:
-    figure.update_layout(
-        height=height,
-        margin={"l": 70, "r": 20, "t": 20, "b": 60},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 14},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#8a97a3", "activecolor": "#2f7ed8", "orientation": "v"},
-    )
-    figure.update_xaxes(showline=True, zeroline=False)
-    figure.update_yaxes(showline=True, zeroline=False)
-    return figure
+def thinned(metrics: Metrics) -> Metrics:
+    """Return at most ``CURVE_POINTS`` evaluations of all runs, evenly spread over each, its first and last kept."""
+    most = max(6, min(200, CURVE_POINTS // max(1, len(metrics))))
+    return {
+        run: rows
+        if len(rows) <= most
+        else [rows[i] for i in np.linspace(0, len(rows) - 1, most).round().astype(int).tolist()]
+        for run, rows in metrics.items()
+    }
 
 
-def loss_against_compute(one: Answer, metrics: Metrics) -> go.Figure:
+def loss_against_compute(one: Answer, metrics: Metrics) -> Described:
     """Every run's validation loss over compute, final points strong, with the fitted law and its band."""
-    figure = go.Figure()
-    shown = set()
-    for pair in one.pairs:
-        for run in (pair.stock, pair.ours):
-            rows = [row for row in metrics[run.id] if row.flops > 0 and row.val_loss is not None]
-            figure.add_scatter(
-                x=[row.flops for row in rows], y=[row.val_loss for row in rows], mode="lines", hoverinfo="skip",
-                line={"color": COLOURS[side(run.backend)], "width": 1}, opacity=0.25, showlegend=False,
-            )  # fmt: skip
+    series = []
+    for name in SIDES:
+        runs = _runs(one, name)
+        series.append(_curves(f"{name}, on the way", name, runs, metrics, "flops") | {"faint": True})
     if one.law and one.law_compute:
-        compute = np.geomspace(one.law_compute[0], one.law_compute[1], 60)
+        compute = np.geomspace(*one.law_compute, 60)
         if len(one.law.samples):
             low, high = one.law.band(compute)
-            figure.add_scatter(
-                x=[*compute, *compute[::-1]], y=[*high, *low[::-1]], fill="toself", mode="lines", line={"width": 0},
-                fillcolor="rgba(122,122,122,0.22)", name="95 % band of the law", hoverinfo="skip",
-            )  # fmt: skip
+            series.append({"kind": "band", "name": "95 % band of the law", "colour": "law",
+                           "x": rounded(compute), "lo": rounded(low), "hi": rounded(high)})  # fmt: skip
         p = one.law.params
-        figure.add_scatter(
-            x=compute, y=one.law.predict(compute), mode="lines", line={"color": COLOURS["law"], "width": 2, "dash": "dash"},
-            name=f"L = {p['E']:.2f} + {p['a']:.3g} C^-{p['b']:.3f}", hovertemplate="C %{x:.3g}<br>law %{y:.4f}<extra></extra>",
-        )  # fmt: skip
+        series.append({"kind": "curves", "name": f"L = {p['E']:.2f} + {p['a']:.3g} C^-{p['b']:.3f}", "colour": "law",
+                       "dash": True, "x": [rounded(compute)], "y": [rounded(one.law.predict(compute))]})  # fmt: skip
+    for name, mark in (("stock", "ring"), ("laim", "cross")):
+        runs = _runs(one, name)
+        series.append(_points(f"{name}, end of run", name, mark, [r.flops for r in runs], [r.final_val_loss for r in runs], runs))  # fmt: skip
+    return {"x": {"title": "training compute, FLOPs", "log": True},
+            "y": {"title": "validation loss, nats", "log": True}, "series": series}  # fmt: skip
+
+
+def isoflop(one: Answer, metrics: Metrics) -> Described | None:
+    """Loss over parameters at equal compute, read off the runs' curves; None where fewer than two levels have three sizes.
+
+    At each level and size the run with the fewest tokens that got so far is read: its schedule has the least left to go.
+    """
+    by_size: dict[int, list[RunRow]] = defaultdict(list)
     for pair in one.pairs:
-        for run, symbol, size in ((pair.stock, "circle-open", 13), (pair.ours, "x-thin", 8)):
-            name = side(run.backend)
-            figure.add_scatter(
-                x=[run.flops], y=[run.final_val_loss], mode="markers", name=f"{name}, end of run", legendgroup=name,
-                showlegend=name not in shown, marker={"color": COLOURS[name], "size": size, "symbol": symbol,
-                        "line": {"width": 2, "color": COLOURS[name]}},
-                hovertemplate=f"{run.size}, {run.tokens:,} tokens, seed {run.seed}, {run.backend}"
-                "<br>C %{x:.3g}<br>val loss %{y:.4f}<extra></extra>",
-            )  # fmt: skip
-            shown.add(name)
-    figure.update_xaxes(
-        type="log", title="training compute (FLOPs, exact)", exponentformat="power", dtick=1, minor={"dtick": "D1"}
-    )
-    figure.update_yaxes(type="log", title="validation loss (nats per token)", dtick="D1")
-    return layout(figure)
+        by_size[pair.ours.params] += [pair.ours, pair.stock]
+    ends = [run.flops for runs in by_size.values() for run in runs]
+    series = []
+    for level, compute in enumerate(np.geomspace(min(ends), max(ends), ISOFLOP_LEVELS)):
+        found = [(params, loss) for params in sorted(by_size)
+                 if (loss := _loss_at(compute, by_size[params], metrics)) is not None]  # fmt: skip
+        if len(found) < 3:
+            continue
+        params, losses = zip(*found, strict=True)
+        series.append({"kind": "curves", "name": f"{powers(compute)} FLOPs", "colour": f"level{level}", "marks": True,
+                       "x": [list(params)], "y": [rounded(losses)]})  # fmt: skip
+    if len(series) < 2:
+        return None
+    return {"x": {"title": "parameters", "log": True}, "y": {"title": "validation loss, nats", "log": True}, "series": series}  # fmt: skip
 
 
-def loss_against_time(one: Answer, metrics: Metrics) -> go.Figure:
+def _loss_at(compute: float, runs: list[RunRow], metrics: Metrics) -> float | None:
+    """Return the mean loss at this compute, straight in log C between evaluations, of the runs with the fewest tokens."""
+    reached = [run for run in runs if run.flops >= compute * (1 - 1e-9)]
+    losses = []
+    for run in reached:
+        rows = [row for row in metrics[run.id] if row.flops > 0 and row.val_loss is not None]
+        if run.tokens == min(r.tokens for r in reached) and rows and rows[0].flops <= compute:
+            flops, loss = [row.flops for row in rows], [row.val_loss for row in rows]
+            losses.append(np.interp(np.log(compute), np.log(flops), loss))
+    return float(np.mean(losses)) if losses else None
+
+
+def loss_against_time(one: Answer, metrics: Metrics) -> Described:
     """The same losses over seconds spent in training steps: where a speed-up shows."""
-    figure = go.Figure()
-    shown = set()
+    longest: dict[str, int] = {}
     for pair in one.pairs:
-        if pair.ours.tokens != max(p.ours.tokens for p in one.pairs if p.ours.size == pair.ours.size):
-            continue  # the longest budget of each size: shorter ones lie on top
-        for run in (pair.stock, pair.ours):
-            name = side(run.backend)
-            rows = [row for row in metrics[run.id] if row.train_s > 0]
-            figure.add_scatter(
-                x=[row.train_s for row in rows], y=[row.val_loss for row in rows], mode="lines+markers", name=name,
-                legendgroup=name, showlegend=name not in shown, line={"color": COLOURS[name]}, marker={"size": 5},
-                hovertemplate=f"{run.size}, seed {run.seed}, {run.backend}<br>%{{x:.2f}} s<br>val loss %{{y:.4f}}<extra></extra>",
-            )  # fmt: skip
-            shown.add(name)
-    figure.update_xaxes(type="log", title="seconds in training steps")
-    figure.update_yaxes(title="validation loss (nats per token)")
-    return layout(figure)
+        longest[pair.ours.size] = max(pair.ours.tokens, longest.get(pair.ours.size, 0))
+    series = []
+    for name in SIDES:  # the longest budget of each size: shorter ones lie on top
+        runs = [run for run in _runs(one, name) if run.tokens == longest[run.size]]
+        series.append(_curves(name, name, runs, metrics, "train_s") | {"marks": True})
+    return {"x": {"title": "seconds in training steps", "log": True}, "y": {"title": "validation loss, nats"}, "series": series}  # fmt: skip
 
 
-def paired_curves(one: Answer, metrics: Metrics) -> go.Figure:
-    """Loss curves of paired runs on top of each other; below, their difference against the spread over seeds."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.06)
-    shown = set()
+def paired_curves(one: Answer, metrics: Metrics) -> Described:
+    """Loss curves of paired runs on top of each other."""
+    series = [_curves(name, name, _runs(one, name), metrics, "tokens") for name in SIDES]
+    series[0]["broad"] = True
+    return {"x": {"title": "training tokens", "log": True}, "y": {"title": "validation loss, nats"}, "series": series}
+
+
+def paired_differences(one: Answer, metrics: Metrics) -> Described:
+    """The difference of paired runs' losses at equal tokens, against the spread over seeds."""
+    tokens, differences, runs = [], [], []
     for pair in one.pairs:
-        by_step = {}
-        for run in (pair.stock, pair.ours):
-            name = side(run.backend)
-            rows = [row for row in metrics[run.id] if row.tokens > 0]
-            by_step[name] = {row.tokens: row.val_loss for row in rows}
-            figure.add_scatter(
-                x=[row.tokens for row in rows], y=[row.val_loss for row in rows], mode="lines", name=name, legendgroup=name,
-                showlegend=name not in shown, row=1, col=1,
-                line={"color": COLOURS[name], "width": 4 if name == "stock" else 1.5}, opacity=0.6 if name == "stock" else 1,
-                hovertemplate=f"{run.size}, seed {run.seed}, {run.backend}<br>%{{x:,}} tokens<br>%{{y:.4f}}<extra></extra>",
-            )  # fmt: skip
-            shown.add(name)
-        common = sorted(by_step["stock"].keys() & by_step["laim"].keys())
-        figure.add_scatter(
-            x=common, y=[by_step["laim"][x] - by_step["stock"][x] for x in common], mode="lines+markers",
-            name="laim - stock", legendgroup="difference", showlegend="difference" not in shown, row=2, col=1,
-            line={"color": COLOURS["laim"], "width": 1}, marker={"size": 4},
-            hovertemplate=f"{pair.ours.size}, seed {pair.ours.seed}<br>%{{x:,}} tokens<br>%{{y:+.5f}}<extra></extra>",
-        )  # fmt: skip
-        shown.add("difference")
+        stock = {row.tokens: row.val_loss for row in metrics[pair.stock.id] if row.val_loss is not None}
+        common = [row for row in metrics[pair.ours.id]
+                  if row.tokens > 0 and row.val_loss is not None and row.tokens in stock]  # fmt: skip
+        if common:
+            tokens.append([row.tokens for row in common])
+            differences.append(rounded([row.val_loss - stock[row.tokens] for row in common]))
+            runs.append(pair.ours.id)
+    lines = [{"y": 0.0, "label": ""}]
     if one.seed_spread is not None:
-        figure.add_hrect(y0=-one.seed_spread, y1=one.seed_spread, row=2, col=1, line_width=0, opacity=0.2,
-                         fillcolor=COLOURS["stock"], annotation_text="± one seed standard deviation",
-                         annotation_position="top right")  # fmt: skip
-    figure.update_yaxes(title="validation loss", row=1, col=1)
-    figure.update_yaxes(title="laim - stock", row=2, col=1)
-    figure.update_xaxes(title="training tokens", row=2, col=1)
-    return layout(figure, height=620)
+        lines.append({"y": [-one.seed_spread, one.seed_spread], "label": "± one seed standard deviation"})
+    series = {"kind": "curves", "name": "laim - stock", "colour": "laim", "marks": True, "x": tokens, "y": differences, "run": runs}  # fmt: skip
+    return {"x": {"title": "training tokens", "log": True}, "y": {"title": "loss difference, nats"}, "series": [series], "lines": lines}  # fmt: skip
 
 
-def speed_up_rows(rows: list[dict]) -> go.Figure:
-    """Speed-ups with intervals, one line per row, 1 marked, slower ones in red."""
-    rows = list(reversed(rows))
-    labels = [f"{row['op']} {row['shape']} {row['dtype']} {row['direction']}" for row in rows]
-    figure = go.Figure()
-    for slower, name in ((False, "laim faster"), (True, "laim slower")):
-        chosen = [(label, row) for label, row in zip(labels, rows, strict=True) if (row["speedup"] < 1) == slower]
-        figure.add_scatter(
-            x=[row["speedup"] for _, row in chosen], y=[label for label, _ in chosen], mode="markers", name=name,
-            marker={"color": COLOURS["slower" if slower else "laim"], "size": 9, "symbol": "diamond" if slower else "circle"},
-            error_x={"type": "data", "symmetric": False, "array": [row["speedup_hi"] - row["speedup"] for _, row in chosen],
-                     "arrayminus": [row["speedup"] - row["speedup_lo"] for _, row in chosen]},
-            customdata=[[row["best_stock"], 1e3 * row["seconds"]["laim"][0], row["percent_of_peak"]] for _, row in chosen],
-            hovertemplate="%{y}<br>×%{x:.2f} against %{customdata[0]}<br>laim %{customdata[1]:.2f} ms, "
-            "%{customdata[2]:.0f} % of peak<extra></extra>",
-        )  # fmt: skip
-    figure.add_vline(x=1, line_dash="dot", line_color=COLOURS["law"])
-    figure.update_yaxes(categoryorder="array", categoryarray=labels, tickfont={"size": 12}, automargin=True)
-    figure.update_xaxes(title="speed-up: best stock side / laim")
-    return layout(figure, height=140 + 21 * len(rows))
-
-
-def speed_up_of_pairs(pairs: list[Pair]) -> go.Figure:
+def speed_up_of_pairs(pairs: list[Pair]) -> Described:
     """Each pair's ratio of training times, by size."""
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[pair.ours.size for pair in pairs], y=[pair.speed_ratio for pair in pairs], mode="markers", showlegend=False,
-        marker={"color": [COLOURS["laim" if pair.speed_ratio >= 1 else "slower"] for pair in pairs], "size": 9},
-        customdata=[[pair.ours.tokens, pair.ours.seed, pair.stock.backend] for pair in pairs],
-        hovertemplate="%{x}, %{customdata[0]:,} tokens, seed %{customdata[1]}<br>×%{y:.3f} against %{customdata[2]}<extra></extra>",
-    )  # fmt: skip
-    figure.add_hline(y=1, line_dash="dot", line_color=COLOURS["law"])
-    figure.update_xaxes(
-        title="model size", categoryorder="array", categoryarray=list(dict.fromkeys(p.ours.size for p in pairs))
-    )
-    figure.update_yaxes(title="training time: stock / laim")
-    return layout(figure, height=380)
+    sizes = list(dict.fromkeys(p.ours.size for p in sorted(pairs, key=lambda p: p.ours.params)))
+    series = []
+    for name, colour, mark, chosen in (
+        ("laim faster", "laim", "dot", [p for p in pairs if p.speed_ratio >= 1]),
+        ("laim slower", "slower", "diamond", [p for p in pairs if p.speed_ratio < 1]),
+    ):
+        if chosen:
+            x = [sizes.index(p.ours.size) for p in chosen]
+            series.append(_points(name, colour, mark, x, [p.speed_ratio for p in chosen], [p.ours for p in chosen]))
+    return {"x": {"title": "model size", "labels": [clipped(size, 80) for size in sizes]},
+            "y": {"title": "time: stock / laim"}, "series": series, "lines": [{"y": 1.0, "label": "equally fast"}]}  # fmt: skip
+
+
+def _runs(one: Answer, name: str) -> list[RunRow]:
+    return [pair.stock if name == "stock" else pair.ours for pair in one.pairs]
+
+
+def _curves(name: str, colour: str, runs: list[RunRow], metrics: Metrics, over: str) -> Described:
+    found = {"kind": "curves", "name": name, "colour": colour, "x": [], "y": [], "run": []}
+    for run in runs:
+        rows = [row for row in metrics[run.id] if getattr(row, over) > 0 and row.val_loss is not None]
+        if rows:
+            found["x"].append(rounded([getattr(row, over) for row in rows]))
+            found["y"].append(rounded([row.val_loss for row in rows]))
+            found["run"].append(run.id)
+    return found
+
+
+def _points(name: str, colour: str, mark: str, x: list, y: list, runs: list[RunRow]) -> Described:
+    return {"kind": "points", "name": name, "colour": colour, "mark": mark, "x": rounded(x), "y": rounded(y), "run": [run.id for run in runs]}  # fmt: skip
+
+
+def powers(value: float) -> str:
+    """Return a number with two digits as people write it: 1.2×10¹²."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def rounded(values: Any) -> list[float]:
+    """Return the numbers with seven digits: more than a picture shows, and half the bytes."""
+    return [value if isinstance(value, int) else float(f"{value:.7g}") for value in np.asarray(values).tolist()]

@@ -9,7 +9,7 @@ from collections import defaultdict
 from html import escape
 from typing import Any
 
-from laimbench.report.page import details, table
+from laimbench.report.markup import details, table
 from laimbench.responsible import energy
 from laimbench.store import RunRow
 

@@ -86,25 +86,27 @@ class Store:
 
     Args:
         path: the file; made when missing unless ``must_exist``.
+        read_only: nothing can be written through it; the file must exist.
 
     Raises:
         InputError: the file is missing, foreign or corrupt; the message names it.
     """
 
-    def __init__(self, path: str | Path, *, must_exist: bool = False):
+    def __init__(self, path: str | Path, *, must_exist: bool = False, read_only: bool = False):
         self.path = Path(path)
-        if must_exist and not self.path.is_file():
+        if (must_exist or read_only) and not self.path.is_file():
             raise InputError(
                 f"store {self.path}: no such file; `laimbench sweep` or `laimbench train --store` make one"
             )
         if self.path.is_dir():
             raise InputError(f"store {self.path}: is a directory, expected a SQLite file")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._engine = _engine(self.path)
+        self._engine = _engine(self.path, read_only)
         try:
             with self._reporting_errors():
                 self._check()
-                self._make_tables()
+                if not read_only:
+                    self._make_tables()
         except BaseException:
             self.close()
             raise
@@ -211,6 +213,16 @@ class Store:
         with self.reading() as session:
             return list(session.scalars(select(Document.body).where(Document.kind == kind).order_by(Document.id)))
 
+    def version(self) -> str:
+        """Return a text that differs whenever runs, their evaluations or documents have been added, finished or discarded."""
+        counts = (
+            select(func.count(), func.max(Run.id), func.count().filter(Run.status != "running")).select_from(Run),
+            select(func.count()).select_from(Metric),
+            select(func.count(), func.max(Document.id)).select_from(Document),
+        )
+        with self.reading() as session:
+            return "-".join(str(number or 0) for query in counts for number in session.execute(query).one())
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that reads."""
@@ -279,11 +291,14 @@ class Store:
             connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, read_only: bool) -> Engine:
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
     def configure(connection, _record):
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+            return
         connection.execute("PRAGMA journal_mode = WAL")  # readers while a sweep writes
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut; commits are rare
         connection.execute("PRAGMA foreign_keys = ON")

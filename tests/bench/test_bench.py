@@ -24,6 +24,7 @@ def tiny(monkeypatch):
     torch.set_num_threads(1)
     monkeypatch.setitem(kernels.SUITES, "quick", [kernels.mlp(32, 16), kernels.layer_norm(32, 16, residual=False)])
     monkeypatch.setattr("laimbench.bench.run.PEAK_SIZE", 64)
+    monkeypatch.setattr("laimbench.bench.run.COPIED_FLOATS", 1024)
     yield ["bench", "--no-compile", "--dtypes", "fp32"]
     torch.set_num_threads(threads)
 
@@ -49,6 +50,10 @@ def test_the_document(tiny, tmp_path):
         assert row["percent_of_peak"] == pytest.approx(100 * reached / document["peak_gflops"]["fp32"])
     forward, both = (row["gflop"] for row in document["rows"][:2])
     assert forward == pytest.approx(2e-9 * 2 * 32 * 16 * 64) and both == pytest.approx(3 * forward)
+    inputs, output = 32 * 16 + 2 * 64 * 16 + 64 + 16, 32 * 16  # x, both weights, both biases
+    gbytes = [row["gbytes"] for row in document["rows"][:2]]
+    assert gbytes == pytest.approx([4e-9 * (inputs + output), 4e-9 * (2 * inputs + 2 * output)])
+    assert document["peak_gbytes_per_s"] > 0
     with Store(store) as opened:
         assert opened.documents("bench")[-1]["rows"] == document["rows"]
 

@@ -106,11 +106,11 @@ def test_kernels_that_are_missing_are_one_line(tmp_path):
 
 def test_a_package_that_is_missing_is_one_line(tmp_path, swept):
     code = (
-        "import sys; sys.modules['plotly'] = None\n"
+        "import sys; sys.modules['sqlalchemy'] = None\n"
         f"from laimbench.cli import main; sys.exit(main(['report', {str(swept)!r}, '--out', 'page.html']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "plotly" in done.stderr
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "sqlalchemy" in done.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path, capsys):

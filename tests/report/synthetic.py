@@ -1,5 +1,7 @@
 """Stores of which the truth is known."""
 
+import numpy as np
+
 from laimbench.store import MetricRow, RunRow
 
 MACHINE = {"machine": "Test CPU", "cores": 2, "memory_gib": 8, "isa": "avx2", "threads": 2, "torch": "2.13.0",
@@ -53,10 +55,10 @@ def curves(runs):
 def bench(**changes):
     """A bench document of two rows, the second losing and busy."""
     rows = [
-        {"suite": "kernels", "op": "attention", "shape": "B1", "dtype": "fp32", "direction": "forward", "gflop": 1.0,
+        {"suite": "kernels", "op": "attention", "shape": "B1", "dtype": "fp32", "direction": "forward", "gflop": 1.0, "gbytes": 0.02,
          "seconds": {"laim": [0.001, 0.001, 0.002], "torch": [0.002, 0.002, 0.003]}, "best_stock": "torch", "speedup": 2.0,
          "speedup_lo": 1.9, "speedup_hi": 2.1, "repetitions": 5, "other_cores": 0.0, "busy": False, "percent_of_peak": 50.0},
-        {"suite": "kernels", "op": "mlp", "shape": "T1", "dtype": "fp32", "direction": "forward", "gflop": 1.0,
+        {"suite": "kernels", "op": "mlp", "shape": "T1", "dtype": "fp32", "direction": "forward", "gflop": 1.0, "gbytes": 0.02,
          "seconds": {"laim": [0.004, 0.003, 0.005], "torch": [0.003, 0.002, 0.004]}, "best_stock": "torch", "speedup": 0.75,
          "speedup_lo": 0.7, "speedup_hi": 0.8, "repetitions": 5, "other_cores": 0.9, "busy": True, "percent_of_peak": 20.0},
     ]  # fmt: skip
@@ -65,5 +67,36 @@ def bench(**changes):
         "suite": "quick",
         "machine": MACHINE,
         "peak_gflops": {"fp32": 100.0},
+        "peak_gbytes_per_s": 20.0,
         "rows": rows,
     } | changes
+
+
+def big_ladder(count, *, speed=1.15, evaluations=10, seed=0):
+    """At least ``count`` runs of six widths and several budgets, loss by a law in parameters and tokens, with noise; and their curves."""
+    random = np.random.default_rng(seed)
+    widths, budgets = (64, 96, 128, 192, 256, 384), (0.5e6, 1e6, 2e6, 4e6)
+    seeds = -(-count // (2 * len(widths) * len(budgets)))
+    runs, metrics = [], {}
+    for width in widths:
+        for budget in budgets:
+            for number in range(seeds):
+                params, tokens = 100 * width**2, int(budget)
+                flops, shift = 6.0 * params * tokens, random.normal(0, 0.01)
+                fractions = np.arange(1, evaluations + 1) / evaluations
+                losses = 1.9 + 40 / params**0.3 + 900 / (tokens * fractions) ** 0.5 + shift
+                for backend, faster in (
+                    ("torch", 1.0),
+                    ("laim", speed * np.exp(random.normal(0, 0.03)) * (width / 128) ** 0.05),
+                ):
+                    seconds = flops / 4e10 / faster
+                    curve = losses + random.normal(0, 0.0005, evaluations)
+                    made = run(len(runs) + 1, width=width, tokens=tokens, seed=number, backend=backend, train_s=seconds,
+                               loss=float(curve[-1]))  # fmt: skip
+                    metrics[made.id] = [
+                        MetricRow(run_id=made.id, step=i, tokens=int(tokens * f), flops=flops * f, train_s=seconds * f,
+                                  train_loss=float(loss), val_loss=float(loss), tokens_per_s=1.0)
+                        for i, (f, loss) in enumerate(zip(fractions, curve, strict=True), start=1)
+                    ]  # fmt: skip
+                    runs.append(made)
+    return runs, metrics

@@ -1,16 +1,21 @@
 """The page: self-contained, whole with pieces missing, and inert whatever the store holds."""
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from laimbench.report import answer, write_page
-from tests.report.synthetic import bench, curves, ladder, run
+from laimbench.report import answer, render_page, write_page
+from laimbench.report.figures import isoflop
+from laimbench.responsible.energy import estimate
+from tests.report.synthetic import bench, big_ladder, curves, ladder, run
 
-HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"&<!-- plotly -->'
+HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">\'"&<!-- body -->'
 LOADING = {"src", "href", "srcset", "action", "data", "poster", "background"}
 
 
@@ -18,7 +23,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.loaded, self.handlers, self.text, self._inside = [], [], [], [], []
-        self.plots = {}
+        self.data = {}
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -34,10 +39,15 @@ class Page(HTMLParser):
     def handle_data(self, data):
         tag, attributes = self._inside[-1] if self._inside else ("", {})
         if tag == "script":
-            if "data-plot" in attributes:
-                self.plots[attributes["data-plot"]] = json.loads(data)
+            kind = next((name for name in attributes if name.startswith("data-")), None)
+            if kind:
+                self.data[kind.removeprefix("data-"), attributes[kind]] = json.loads(data)
         elif tag != "style":
             self.text.append(data)
+
+    @property
+    def plots(self):
+        return {name: document for (kind, name), document in self.data.items() if kind == "figure"}
 
 
 def page(tmp_path, runs, bench_document=None, source="runs.sqlite"):
@@ -52,21 +62,25 @@ def test_the_answer_and_every_figure_are_there(tmp_path):
     found, _ = page(tmp_path, runs, bench())
     text = " ".join(found.text)
     assert answer(runs)[0].sentence() in text
-    assert set(found.plots) == {
-        "compute-gpt-fp32",
-        "time-gpt-fp32",
-        "pairs-gpt-fp32",
-        "speed-gpt-fp32",
-        "bench-kernels",
-    }
-    ends = [t for t in found.plots["compute-gpt-fp32"]["data"] if t.get("mode") == "markers"]
-    assert sorted(t["y"][0] for t in ends) == pytest.approx(sorted(r.final_val_loss for r in runs))
+    names = ("compute-gpt-fp32", "time-gpt-fp32", "speed-gpt-fp32", "pairs-gpt-fp32", "difference-gpt-fp32",
+             "energy-gpt-fp32", "heatmap", "roofline", "bench-kernels")  # fmt: skip
+    assert set(found.plots) == set(names)
+    ends = [s for s in found.plots["compute-gpt-fp32"]["series"] if s["kind"] == "points"]
+    losses = {run: loss for series in ends for run, loss in zip(series["run"], series["y"], strict=True)}
+    assert losses == pytest.approx({r.id: r.final_val_loss for r in runs})
     assert "laim is slower in 1 of 2 rows" in text and "0.75 busy" in text and "Test CPU" in text
 
 
 def test_nothing_is_loaded_from_anywhere(tmp_path):
     found, text = page(tmp_path, ladder(), bench())
-    assert found.loaded == [] and not {"link", "iframe", "object", "embed", "base"} & set(found.tags)
+    assert [target for target in found.loaded if not target.startswith("#")] == [] and not {
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+    } & set(found.tags)
+    assert "default-src 'none'" in text and "connect-src" not in text
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL).group(1)
     assert "url(" not in style and "@import" not in style
 
@@ -80,8 +94,76 @@ def test_hostile_text_is_inert(tmp_path):
         row |= {"op": HOSTILE, "shape": HOSTILE, "best_stock": HOSTILE}
     found, _ = page(tmp_path, runs, document, source=HOSTILE)
     assert found.tags.count("script") == clean.tags.count("script") and "img" not in found.tags
-    assert found.handlers == [] and found.loaded == []
+    assert found.handlers == [] and found.loaded == clean.loaded
     assert any(HOSTILE in text for text in found.text)  # shown, as text
+    assert found.data["runs", "runs"]["rows"][0][1] == HOSTILE
+
+
+def test_only_the_pages_own_scripts_may_run(tmp_path):
+    _, text = page(tmp_path, ladder(), bench())
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    allowed = re.search(r"script-src ([^;]*);", text).group(1).split()
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert allowed == [f"'sha256-{digest}'" for digest in digests]
+
+
+def test_a_book_in_a_name_is_cut(tmp_path):
+    runs = [replace(r, sweep="x" * 10_000, error="y" * 10_000) for r in ladder()]
+    _, text = page(tmp_path, runs)
+    assert "x" * 299 in text and "x" * 301 not in text and "y" * 301 not in text
+
+
+def test_the_isoflop_fan_is_read_at_equal_compute():
+    runs, metrics = big_ladder(90)
+    (one,) = answer(runs)
+    fan = isoflop(one, metrics)
+    assert len(fan["series"]) >= 3
+    by_params = {p.ours.params: p.ours for p in one.pairs}
+    compute = np.geomspace(min(r.flops for r in runs), max(r.flops for r in runs), 6)
+    for series, level in zip(fan["series"], compute, strict=False):
+        for params, loss in zip(series["x"][0], series["y"][0], strict=True):
+            tokens = level / (6 * params)
+            truth = 1.9 + 40 / params**0.3 + 900 / tokens**0.5
+            assert loss == pytest.approx(truth, abs=0.08) and params in by_params
+        assert series["x"][0] == sorted(series["x"][0])
+
+
+def test_a_ladder_of_one_size_has_no_fan(tmp_path):
+    found, _ = page(tmp_path, [r for r in ladder() if r.size == "d2-w32"])
+    assert "isoflop-gpt-fp32" not in found.plots and any("No isoFLOP fan" in text for text in found.text)
+
+
+def test_energy_is_what_the_estimate_says(tmp_path):
+    runs = ladder(speed=2.0)
+    found, _ = page(tmp_path, runs)
+    for series in found.plots["energy-gpt-fp32"]["series"]:
+        for run_id, millijoules in zip(series["run"], series["y"], strict=True):
+            r = runs[run_id - 1]
+            assert millijoules == pytest.approx(1e3 * estimate(r.train_s * 2, r.train_s).joules / r.tokens)
+    assert "estimate, not a measurement" in " ".join(found.text)
+
+
+def test_the_roofline_has_the_roofs_of_the_run(tmp_path):
+    found, _ = page(tmp_path, ladder(), bench())
+    roof, *points = found.plots["roofline"]["series"]
+    assert max(roof["y"][0]) == 100 and all(
+        y <= min(100, 20 * x) * 1.0001 for x, y in zip(roof["x"][0], roof["y"][0], strict=True)
+    )
+    assert [p["x"] for p in points] == [[50.0], [50.0]] and [p["y"] for p in points] == [[1000.0], [250.0]]
+
+
+def test_a_document_without_bytes_has_no_roofline(tmp_path):
+    document = bench()
+    for row in document["rows"]:
+        del row["gbytes"]
+    found, _ = page(tmp_path, ladder(), document)
+    assert "roofline" not in found.plots and "heatmap" in found.plots
+
+
+def test_a_thousand_runs_are_less_than_five_megabytes():
+    runs, metrics = big_ladder(1000, evaluations=100)
+    text = render_page(answer(runs), runs, metrics, bench(), "runs.sqlite")
+    assert len(runs) >= 1000 and len(text.encode()) < 5e6
 
 
 @pytest.mark.parametrize(
