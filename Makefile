@@ -1,7 +1,7 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
 # make study-calibration, study-laws-speed, study-learning, study-entropy, study-transfer   claims that take minutes to check, into docs/results; QUICK=1: seconds, into build/studies
-# make sanitize   the C++ tests under ASan and UBSan; make results, make picture   what README and docs show
+# make sanitize   the C++ tests under ASan and UBSan; make results, make picture, make sample-picture   what README and docs show
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ TORCH := 2.13.0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize results picture clean
+.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize results picture sample-picture clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -68,10 +68,16 @@ chinchilla: $(VENV)/.tested
 quick-studies:
 	$(MAKE) --no-print-directory QUICK=1 study-calibration study-laws-speed study-learning study-entropy study-transfer
 
-# The first screen of the demo's report, by headless Chromium.
+# The first screen of the demo's report, and of one of simulated runs, by headless Chromium.
+SCREENSHOT = chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$(mktemp -d) --virtual-time-budget=8000 \
+	  --force-device-scale-factor=1 --window-size=1280,1700
+
 picture: report/index.html
-	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$(mktemp -d) --virtual-time-budget=8000 \
-	  --force-device-scale-factor=1 --window-size=1180,1480 --screenshot=docs/report.png file://$(CURDIR)/report/index.html
+	$(SCREENSHOT) --screenshot=docs/report.png file://$(CURDIR)/report/index.html
+
+sample-picture: $(INSTALLED)
+	$(BIN)/python scripts/sample_report.py build/sample.html
+	$(SCREENSHOT) --screenshot=docs/report-sample.png file://$(CURDIR)/build/sample.html
 
 clean:
 	rm -rf $(VENV) build report

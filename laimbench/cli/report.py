@@ -24,14 +24,11 @@ def report(
 
 def make_report(console: Console, store: Path, out: Path):
     """Write the page, print the answer; return it."""
-    from laimbench.errors import InputError
     from laimbench.files import write_atomically
     from laimbench.store import Store
 
     with Store(store, must_exist=True) as opened:
         answers, page = render_store(opened)
-    if not answers:
-        raise InputError(f"store {store}: the store holds no runs; `laimbench sweep` makes some")
     write_atomically(out, page)
     for one in answers:
         for line in one.lines():
@@ -41,10 +38,14 @@ def make_report(console: Console, store: Path, out: Path):
 
 
 def render_store(store: "Store", live: str = ""):
-    """Return the answers and the page of an open store; of an empty one no answers and a page that says so.
+    """Return the answers and the page of an open store.
 
-    ``live``: of a page that asks its server for news, the version that it shows.
+    ``live``: of a page that asks its server for news, the version that it shows; such a page may wait for its first run.
+
+    Raises:
+        InputError: the store holds no runs and the page is not live.
     """
+    from laimbench.errors import InputError
     from laimbench.evaluate.section import DOCUMENT_KIND as EVALUATION
     from laimbench.evaluate.section import evaluation_section
     from laimbench.report import answer, render_page
@@ -53,7 +54,10 @@ def render_store(store: "Store", live: str = ""):
     runs = store.runs()
     metrics = {run.id: store.metrics(run.id) for run in runs}
     benches = store.documents("bench")
-    answers = answer(runs) if runs else []
+    try:
+        answers = answer(runs) if runs or not live else []
+    except InputError as error:
+        raise InputError(f"store {store.path}: {error}") from None
     sections = evaluation_section(store.documents(EVALUATION)) + responsible_section(
         store.documents(DOCUMENT_KIND), runs
     )

@@ -21,9 +21,10 @@ def bench_section(bench: dict[str, Any] | None) -> str:
     steps = [row for row in bench["rows"] if row["suite"] == "steps"]
     parts = []
     if kernels:
-        pictures = [figure("heatmap", "Speed-up by op, shape and dtype", heat_map(kernels),
-                           "Best stock side over laim: blue, laim is faster; red, slower; a pale cell is a tie.")]  # fmt: skip
         roofs = roofline(bench)
+        pictures = [figure("heatmap", "Speed-up by op, shape and dtype", heat_map(kernels),
+                           "Best stock side over laim: blue, laim is faster; red, slower; a pale cell is a tie.",
+                           wide=not roofs)]  # fmt: skip
         if roofs:
             pictures.append(figure("roofline", "Roofline", roofs,
                 "laim's kernels against what this machine reached in the same run: a large matrix product (flat roofs) and a large copy "

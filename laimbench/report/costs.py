@@ -25,7 +25,7 @@ def costs_section(one: Answer) -> str:
     header = ["side", "core hours", "kWh", "g CO2"]
     totals = table(header, rows, text_columns=1, caption=f"All {len(one.pairs)} pairs together (estimate)")
     return section(
-        f"Cost and energy: {one.family}, {one.dtype} (estimate)",
+        f"Cost and energy: {one.family}, {one.dtype}",
         f"<p>{text}</p>{totals}{data('costs', f'costs-{kind}', embedded)}"
         + figures(
             figure(f"energy-{kind}", "Energy per token (estimate)", energy_per_token(sides),

@@ -170,7 +170,3 @@ class Figure {
     tip.style.top = `${above > 4 ? above : box.top + hit.y + 16}px`;
   }
 }
-
-function startFigures() {
-  return [...document.querySelectorAll("script[data-figure]")].map((script) => new Figure(script.closest("figure"), script.dataset.figure, readData(script)));
-}

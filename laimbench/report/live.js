@@ -34,7 +34,7 @@ async function takeNews() {
   if (!fresh) throw new Error(text);
   const restore = readerState();
   document.querySelector("main").replaceWith(fresh);
-  startContent();
+  await startContent();
   restore();
 }
 

@@ -38,20 +38,26 @@ function startNavigation() {
 
 let figuresOfPage = [], runTable = null;
 
-function startContent() {
+// The first figure is drawn, and seen, before the work of all others begins.
+async function startContent() {
   startNavigation();
   const runs = document.querySelector("script[data-runs]");
+  const [first, ...rest] = document.querySelectorAll("script[data-figure]");
+  const start = (script) => new Figure(script.closest("figure"), script.dataset.figure, readData(script));
   indexRuns(runs);
-  figuresOfPage = startFigures();
+  figuresOfPage = first ? [start(first)] : [];
+  await new Promise((resolve) => { setTimeout(resolve, 20); });
+  figuresOfPage = figuresOfPage.concat(rest.map(start));
   document.querySelectorAll("script[data-planner]").forEach(startPlanner);
   document.querySelectorAll("script[data-costs]").forEach(startCosts);
   runTable = new RunTable(runs);
+  document.documentElement.dataset.ready = "yes";
 }
 
 startTheme();
 startContent();
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details:not(.numbers)").forEach((folded) => { folded.open = true; });
-  runTable.print();
+  runTable?.print();
 });
-window.addEventListener("afterprint", () => runTable.draw());
+window.addEventListener("afterprint", () => runTable?.draw());

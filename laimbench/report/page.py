@@ -146,7 +146,7 @@ def _answer_section(one: Answer, metrics: Metrics) -> str:
     if isoflop:
         found.append(figure(f"isoflop-{kind}", "IsoFLOP fan", isoflop,
                             "Validation loss of each size at equal compute, read off the curves of the runs that ended soonest after it, so "
-                            "that their schedules were nearly done. The lowest point of a line is the best size for its budget.", wide=True))  # fmt: skip
+                            "that their schedules were nearly done. The lowest point of a line is the best size for its budget, unless it is at an end.", wide=True))  # fmt: skip
     else:
         found.append("<p>No isoFLOP fan: expected two levels of compute that three sizes or more have reached.</p>")
     return section(f"{one.family}, {one.dtype}", f'<div class="figures">{"".join(found)}</div>{_sizes_table(one)}')

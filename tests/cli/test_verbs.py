@@ -24,7 +24,7 @@ def test_version_and_help(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for verb in ("demo", "doctor", "bench", "train", "sweep", "runs", "fit", "plan", "eval", "generate", "classify",
-                 "translate", "transcribe", "serve", "audit", "report"):  # fmt: skip
+                 "translate", "transcribe", "serve", "audit", "report", "dashboard"):  # fmt: skip
         assert re.search(rf"\b{verb}\b", text)
 
 

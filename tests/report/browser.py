@@ -34,6 +34,7 @@ def opened(browser, url, **options):
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(url)
+    page.wait_for_selector("html[data-ready]", state="attached")
     yield page
     here = url.split("#")[0].split("?")[0]
     strange = [u for u in asked if not u.startswith((here, "data:", "blob:"))]

@@ -207,6 +207,7 @@ def test_dark_and_light(browser, url):
         page.get_by_role("button", name="Switch to light colours").click()
         assert page.evaluate(paper) == "rgb(255, 255, 255)"
         page.reload()
+        page.wait_for_selector("html[data-ready]", state="attached")
         assert page.evaluate(paper) == "rgb(255, 255, 255)"  # kept
     with opened(browser, url, color_scheme="light") as page:
         assert page.evaluate(paper) == "rgb(255, 255, 255)"
