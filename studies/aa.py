@@ -1,9 +1,10 @@
 """How often does ``laimbench track`` raise a false alarm? Comparisons of a build with itself, with load on the machine in a third of them.
 
-Run by ``make study-aa`` (QUICK=1: three comparisons). Every comparison is a whole one: two ops timed until decided, a small ladder trained
+Run by ``make study-aa`` (QUICK=1: two short comparisons). Every comparison is a whole one: two ops timed until decided, a small ladder trained
 until decided, new processes in every round. Load is a process that computes on its own during the whole comparison.
 """
 
+import dataclasses
 import multiprocessing
 import shutil
 import tempfile
@@ -43,6 +44,7 @@ def load(wanted: bool):
 
 def run(quick: bool) -> dict[str, Any]:
     rows = []
+    settings = dataclasses.replace(SETTINGS, rounds=3, seeds=2) if quick else SETTINGS
     with tempfile.TemporaryDirectory() as name:
         sides = []
         for label in ("a", "b"):  # two copies in two places, as two builds are
@@ -51,10 +53,10 @@ def run(quick: bool) -> dict[str, Any]:
                 Path(laimbench.__file__).parent, folder / "laimbench", ignore=shutil.ignore_patterns("__pycache__")
             )
             sides.append(Side(label, folder))
-        for number in range(3 if quick else COMPARISONS):
+        for number in range(2 if quick else COMPARISONS):
             started = time.perf_counter()
             with load(number % 3 == 0):
-                found = compare(*sides, SUITE, SETTINGS)
+                found = compare(*sides, SUITE, settings)
             code = exit_code(found)
             rows.append({"load": number % 3 == 0, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
                          "exit_code": code, "ratios": [timing.ratio for timing in found.timings],

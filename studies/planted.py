@@ -1,9 +1,10 @@
 """What does ``laimbench track`` find of planted changes? Slow kernels and mistakes of training, each in a copy of the package.
 
-Run by ``make study-planted`` (QUICK=1: three of them). A change is a replacement of text in the copy; it has to be found where it is (the
+Run by ``make study-planted`` (QUICK=1: three of them, with few rounds and seeds). A change is a replacement of text in the copy; it has to be found where it is (the
 study fails on a text that is no longer there). For a mistake the kind of what differs first has to be named rightly too.
 """
 
+import dataclasses
 import shutil
 import tempfile
 import time
@@ -84,16 +85,17 @@ def plant(folder: Path, file: str, old: str, new: str) -> None:
     path.write_text(content.replace(old, new), encoding="utf-8")
 
 
-def compared(root: Path, base: Side, name: str, change: tuple[str, str, str], only: tuple[str, ...]) -> Any:
+def compared(root: Path, base: Side, name: str, change: tuple[str, str, str], settings: Settings) -> Any:
     folder = root / "changed"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(base.folder, folder)
     plant(folder, *change)
-    return compare(base, Side(name, folder), SUITE, Settings(**{**SETTINGS.__dict__, "only": only}))
+    return compare(base, Side(name, folder), SUITE, settings)
 
 
 def run(quick: bool) -> dict[str, Any]:
     slow, mistakes = [], []
+    settings = dataclasses.replace(SETTINGS, rounds=4, seeds=2) if quick else SETTINGS
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         base = Side("base", root / "base")
@@ -104,14 +106,16 @@ def run(quick: bool) -> dict[str, Any]:
             for share in SHARES[-1:] if quick else SHARES:
                 started = time.perf_counter()
                 change = (f"ops/{op}.py", "_ops = torch.ops.laimbench\n", SLOWED.replace("SHARE", str(share)))
-                found = compared(root, base, f"{op} {share:.0%} slower", change, (op,))
+                found = compared(
+                    root, base, f"{op} {share:.0%} slower", change, dataclasses.replace(settings, only=(op,))
+                )
                 slow.append({"op": op, "share": share, "word": speed_word(found.timings), "seconds": time.perf_counter() - started,
                              **found.timings[0].to_dict()})  # fmt: skip
                 print(f"{op} slower by {share:.0%}: {slow[-1]['word']}, {slow[-1]['time_ratio']:.3f}", flush=True)
         for what in list(MISTAKES)[:2] if quick else MISTAKES:
             started = time.perf_counter()
             *change, kind = MISTAKES[what]
-            found = compared(root, base, what, tuple(change), ("gpt",))
+            found = compared(root, base, what, tuple(change), dataclasses.replace(settings, only=("gpt",)))
             first = found.learnings[0].difference
             named = first.kind if first else ""
             word = learning_word(found.learnings)
