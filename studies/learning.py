@@ -5,7 +5,6 @@ each family is meant to be trained within 15 minutes on two cores, ``train_s`` s
 With --only FAMILY the other families' rows stay as they were written; every row says when and on which machine it was measured.
 """
 
-import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from study_result import RESULTS, command_line, save, save_figure
+from study_result import command_line, rows_of_others, save, save_figure
 
 from laimbench import provenance
 from laimbench.evaluate.run import evaluate
@@ -78,18 +77,9 @@ def run(quick: bool, only: list[str]) -> dict[str, Any]:
         todo = [pool.submit(learn, f, CASES[f], QUICK[f] if quick else {}, Path(folder)) for f in reversed(families)]
         rows = [one.result() for one in reversed(todo)]
     if not quick:
-        rows = [*rows, *(row for row in written() if row["family"] not in families)]
+        rows += rows_of_others("learning", "families", families)
     rows.sort(key=lambda row: list(CASES).index(row["family"]))
     return {"families": rows, "reached": sum(row["reached"] for row in rows)}
-
-
-def written() -> list[dict[str, Any]]:
-    """Return the rows of the last full run; one that does not say its machine has its file's."""
-    path = RESULTS / "learning.json"
-    if not path.exists():
-        return []
-    document = json.loads(path.read_text(encoding="utf-8"))
-    return [{"machine": document["machine"], **row} for row in document["families"]]
 
 
 def picture(result: dict[str, Any], path: Path) -> None:

@@ -23,6 +23,16 @@ def save(name: str, result: dict[str, Any], picture: Callable[[dict, Path], None
     print(f"wrote {folder / f'{name}.json'}")
 
 
+def rows_of_others(name: str, rows: str, families: list[str]) -> list[dict[str, Any]]:
+    """Return what the last full run wrote under ``rows`` for other families than these, so that one family can be measured anew.
+
+    Every row says on which machine and when it was measured; one that does not has its file's.
+    """
+    path = RESULTS / f"{name}.json"
+    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {rows: []}
+    return [{"machine": document["machine"], **row} for row in document[rows] if row["family"] not in families]
+
+
 def save_figure(figure: Any, path: Path) -> None:
     """Write a matplotlib figure as PNG."""
     buffer = BytesIO()

@@ -10,8 +10,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from study_result import command_line, save, save_figure
+from study_result import command_line, rows_of_others, save, save_figure
 
+from laimbench import provenance
 from laimbench.train import RunConfig, Trainer
 
 FARTHEST = (1 / 16, 16)  # multiples of the rule's rate
@@ -22,10 +23,10 @@ SEEDS = {
 }  # by width; what the widest would spend on a second seed is most of the study
 RUNS = {
     "gpt": {"data": "builtin:python", "vocab_size": 512, "seqlen": 64, "batch_size": 16, "tokens": 200_000},
-    "bert": {"data": "builtin:python", "vocab_size": 512, "seqlen": 64, "batch_size": 32, "tokens": 300_000},
+    "bert": {"data": "builtin:python", "vocab_size": 512, "seqlen": 64, "batch_size": 16, "tokens": 500_000},
     "transformer": {"data": "builtin:dates", "tokens": 6_000},
     "vit": {"tokens": 8_000},
-    "audio": {"tokens": 4_000},
+    "audio": {"tokens": 8_000},
 }
 
 
@@ -91,12 +92,15 @@ def run(quick: bool, only: list[str]) -> dict:
         for (family, width), future in todo.items():
             losses = future.result()
             best = best_multiple(losses)
-            rows.append({"family": family, "width": width, "seeds": seeds[width], "best_multiple": best,
-                         "multiples": list(losses), "losses": list(losses.values())})  # fmt: skip
+            rows.append({"family": family, "width": width, "seeds": seeds[width], "best_multiple": best, "options": options[family],
+                         "multiples": list(losses), "losses": list(losses.values()), "machine": provenance.collect()})  # fmt: skip
             shown = {m: round(float(np.mean(each)), 4) for m, each in losses.items()}
             print(f"{family} width {width}: best at {best:.2f} of the rule's rate  {shown}", flush=True)
+    if not quick:
+        rows += rows_of_others("transfer", "rows", families)
+    rows.sort(key=lambda row: (list(RUNS).index(row["family"]), row["width"]))
     moved = {}
-    for family in families:
+    for family in dict.fromkeys(row["family"] for row in rows):
         best = [row["best_multiple"] for row in rows if row["family"] == family]
         moved[family] = max(best) / min(best)
         print(f"{family}: the best rate moves by {moved[family]:.2f} about the rule's", flush=True)
@@ -107,22 +111,26 @@ def picture(result: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     families = list(result["moved_by"])
-    figure = Figure(figsize=(3.2 * len(families), 3.2), layout="constrained")
+    figure = Figure(figsize=(2.9 * len(families), 3.4), layout="constrained")
     for axes, family in zip(np.atleast_1d(figure.subplots(1, len(families))), families, strict=True):
+        ticks = set()
         for row in (row for row in result["rows"] if row["family"] == family):
             losses = np.mean(row["losses"], axis=1)
-            axes.plot(row["multiples"], losses - losses.min(), marker="o", label=f"width {row['width']}")
-        axes.set(xscale="log", yscale="symlog", title=family, xlabel="multiple of the rule's rate")
+            axes.plot(row["multiples"], losses - losses.min(), marker="o", ms=4, label=f"width {row['width']}")
+            ticks |= set(row["multiples"])
         axes.axvline(1, color="black", lw=0.5)
-    np.atleast_1d(figure.axes)[0].set_ylabel("loss above the best, nats")
-    np.atleast_1d(figure.axes)[0].legend(fontsize=8)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sorted(ticks), [f"{t:g}" for t in sorted(ticks)])
+        axes.set(title=f"{family}: moves ×{result['moved_by'][family]:.2f}", xlabel="multiple of the rule's rate")
+    figure.axes[0].set_ylabel("loss above the best, nats")
+    figure.axes[0].legend(fontsize=8)
     save_figure(figure, path)
 
 
 if __name__ == "__main__":
     parser = command_line(__doc__)
-    parser.add_argument("--only", nargs="*", default=[], choices=list(RUNS), help="these families; nothing is written")
+    parser.add_argument(
+        "--only", nargs="*", default=[], choices=list(RUNS), help="these families; the others' rows stay"
+    )
     arguments = parser.parse_args()
-    found = run(arguments.quick, arguments.only)
-    if not arguments.only:
-        save("transfer", found, picture, arguments.quick)
+    save("transfer", run(arguments.quick, arguments.only), picture, arguments.quick)
