@@ -18,13 +18,14 @@ from laimbench.data.synthetic import load_synthetic
 
 SEQLEN, EVAL_TOKENS = 64, 131_072
 SOURCES = {  # depth, width
-    "synthetic:zipf-bigram?vocab=256": (1, 128),
-    "synthetic:markov?order=2&states=16": (2, 64),
-    "synthetic:hmm": (2, 64),
-    "synthetic:pcfg": (2, 64),
+    "synthetic:zipf-bigram?vocab=64": (1, 64),
+    "synthetic:zipf-bigram?vocab=64&noise=0.1": (1, 64),
+    "synthetic:markov?order=1&states=32": (1, 64),
+    "synthetic:hmm?states=4&vocab=16": (2, 64),
+    "synthetic:pcfg?nonterminals=6&terminals=16": (2, 64),
 }
 QUICK = {"synthetic:zipf-bigram?vocab=64": (1, 32)}
-FIRST, STEPS = 131_072, 7  # tokens of the shortest runs, and how many lengths, each sqrt(2) times the one before
+FIRST, STEPS = 65_536, 9  # tokens of the shortest runs, and how many lengths, each sqrt(2) times the one before
 
 
 def train(arguments: tuple) -> dict:

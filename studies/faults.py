@@ -12,16 +12,16 @@ import random
 import sys
 import tempfile
 import time
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from study_result import command_line, save
 
+from laimbench.ladder.launcher import fork_server
+
 SEED = 8
 KILLS, QUICK_KILLS = 50, 4
 STEPS = 48
-CONTEXT = get_context("forkserver")
 WRITINGS = "runs.sqlite.states/*/.writing-*"
 LADDER = {
     "name": "faults", "family": "gpt", "data": "synthetic:markov?states=16", "backends": ["torch", "laim"], "tokens": [STEPS * 128],
@@ -56,7 +56,7 @@ def worker(store: Path, losses: Path) -> None:
 
 def start(folder: Path) -> BaseProcess:
     """Start a worker, forked from a process that has torch imported already."""
-    process = CONTEXT.Process(target=worker, args=(folder / "runs.sqlite", folder / "losses"))
+    process = fork_server().Process(target=worker, args=(folder / "runs.sqlite", folder / "losses"))
     process.start()
     return process
 
@@ -141,7 +141,6 @@ def run(quick: bool) -> dict:
 
 
 if __name__ == "__main__":
-    CONTEXT.set_forkserver_preload(["laimbench.ladder"])
     study = run(command_line(__doc__).parse_args().quick)
     print(f"{study['bit_identical']} of {study['kills']} kills went on bit for bit, "
           f"{study['inside_a_writing']} of them inside the writing of a state")  # fmt: skip

@@ -11,7 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, forkserver, get_context
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -65,8 +66,7 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
     """
     if workers < 1:
         raise InputError(f"workers is {workers}, expected 1 or more")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["laimbench.ladder"])
+    context = fork_server()
     with Store(job.store) as store:
         before = store.statuses()
         alive: dict[BaseProcess, connection.Connection] = {}
@@ -98,6 +98,26 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
         finally:
             _end(alive)
         return _outcome(job.ladder, before, store)
+
+
+def fork_server() -> ForkServerContext:
+    """Return a context whose processes are forked from one that has torch and laimbench imported already.
+
+    The server is Python with -c, which looks for modules in the working folder first: there may be sources of laimbench that are not
+    built. PYTHONSAFEPATH keeps it to what its parent sees.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["laimbench.ladder"])
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+    return context
 
 
 def _work(job: Job, pipe: connection.Connection, launcher: int) -> None:

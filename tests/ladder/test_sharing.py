@@ -1,13 +1,18 @@
 """Sweeps that share a store, and sweeps that go on: nothing lost, nothing doubled, nothing stuck."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
+import laimbench
 from laimbench.errors import RunError, Terminated
 from laimbench.ladder import sweep
 from laimbench.ladder.config import make_ladder
@@ -183,3 +188,22 @@ def test_no_more_workers_than_memory_allows(monkeypatch):
         monkeypatch.setattr("laimbench.provenance.memory_bytes", lambda m=memory: m * large / USABLE_MEMORY)
         assert workers_that_fit(plans, 16) == expected, memory
     assert workers_that_fit(plans, 2) == 2
+
+
+def test_workers_use_the_installed_package_and_not_sources_of_the_working_folder(tmp_path):
+    (tmp_path / "laimbench").mkdir()
+    (tmp_path / "laimbench" / "__init__.py").write_text("raise SystemExit('sources that are not built')\n")
+    script = tmp_path / "elsewhere" / "start.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import laimbench\n"
+        "from laimbench.ladder.launcher import fork_server\n"
+        "if __name__ == '__main__':\n"
+        "    process = fork_server().Process(target=laimbench.build_info)\n"
+        "    process.start()\n"
+        "    process.join()\n"
+        "    raise SystemExit(process.exitcode)\n"
+    )
+    root = str(Path(laimbench.__file__).resolve().parent.parent)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, check=False)
+    assert done.returncode == 0
