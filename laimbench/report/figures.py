@@ -51,8 +51,13 @@ def loss_against_compute(one: Answer, metrics: Metrics) -> Described:
         compute = np.geomspace(*one.law_compute, 60)
         if len(one.law.samples):
             low, high = one.law.band(compute)
-            series.append({"kind": "band", "name": "95 % band of the law", "colour": "law",
-                           "x": rounded(compute), "lo": rounded(low), "hi": rounded(high)})  # fmt: skip
+            # A law that few runs support has a band a hundred times as high as the losses, beside which these would be a flat line.
+            losses = [run.final_val_loss for pair in one.pairs for run in (pair.ours, pair.stock)]
+            span = max(1.1, max(losses) / min(losses))
+            shown_low, shown_high = np.maximum(low, min(losses) / span), np.minimum(high, max(losses) * span)
+            cut = "" if np.array_equal((low, high), (shown_low, shown_high)) else ", cut to the figure"
+            series.append({"kind": "band", "name": f"95 % band of the law{cut}", "colour": "law",
+                           "x": rounded(compute), "lo": rounded(shown_low), "hi": rounded(shown_high)})  # fmt: skip
         p = one.law.params
         series.append({"kind": "curves", "name": f"L = {p['E']:.2f} + {p['a']:.3g} C^-{p['b']:.3f}", "colour": "law",
                        "dash": True, "x": [rounded(compute)], "y": [rounded(one.law.predict(compute))]})  # fmt: skip

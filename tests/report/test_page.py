@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from laimbench.report import answer, render_page, write_page
-from laimbench.report.figures import isoflop
+from laimbench.report.figures import isoflop, loss_against_compute
 from laimbench.responsible.energy import estimate
 from tests.report.synthetic import bench, big_ladder, curves, ladder, run
 
@@ -195,3 +195,15 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         write_page(path, answer(runs), runs, curves(runs), None, "s")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("factor", "cut"), [(1.001, False), (100.0, True)])
+def test_a_band_far_wider_than_the_losses_is_cut_and_says_so(monkeypatch, factor, cut):
+    runs = ladder()
+    (one,) = answer(runs)
+    middle = one.law.predict
+    monkeypatch.setattr(type(one.law), "band", lambda self, c: (middle(c) / factor, middle(c) * factor))
+    band = next(series for series in loss_against_compute(one, curves(runs))["series"] if series["kind"] == "band")
+    losses = [run.final_val_loss for run in runs]
+    assert band["name"].endswith("cut to the figure") == cut
+    assert max(band["hi"]) <= max(losses) ** 2 / min(losses) * 1.001
