@@ -6,7 +6,6 @@ until decided, new processes in every round. Load is a process that computes on 
 
 import dataclasses
 import multiprocessing
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -15,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from study_result import command_line, save
+from track_sides import SUITE, copy_of_package
 
-import laimbench
 from laimbench.track.compare import Settings, compare
-from laimbench.track.process import Side
 from laimbench.track.verdict import exit_code, learning_word, speed_word
 
-SUITE = Path(__file__).with_name("track_suite.py")
 COMPARISONS = 200
 SETTINGS = Settings(rounds=24, seeds=6, quick=True)
 
@@ -46,13 +43,7 @@ def run(quick: bool) -> dict[str, Any]:
     rows = []
     settings = dataclasses.replace(SETTINGS, rounds=3, seeds=2) if quick else SETTINGS
     with tempfile.TemporaryDirectory() as name:
-        sides = []
-        for label in ("a", "b"):  # two copies in two places, as two builds are
-            folder = Path(name) / label
-            shutil.copytree(
-                Path(laimbench.__file__).parent, folder / "laimbench", ignore=shutil.ignore_patterns("__pycache__")
-            )
-            sides.append(Side(label, folder))
+        sides = [copy_of_package(Path(name) / label) for label in ("a", "b")]  # in two places, as two builds are
         for number in range(2 if quick else COMPARISONS):
             started = time.perf_counter()
             with load(number % 3 == 0):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from study_result import command_line, save
+from track_sides import SUITE, copy_of_package
 
-import laimbench
 from laimbench.track.compare import Settings, compare
 from laimbench.track.process import Side
 from laimbench.track.verdict import learning_word, speed_word
@@ -40,7 +40,6 @@ class _Slowed:
 
 _ops = _Slowed()
 """
-SUITE = Path(__file__).with_name("track_suite.py")
 SHARES = (0.02, 0.05, 0.10, 0.30)
 OPS = ("attention", "mlp", "layer_norm")
 # name: file, text, what it becomes, the kind of number that differs first ("" where only losses can tell)
@@ -98,10 +97,7 @@ def run(quick: bool) -> dict[str, Any]:
     settings = dataclasses.replace(SETTINGS, rounds=4, seeds=2) if quick else SETTINGS
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        base = Side("base", root / "base")
-        shutil.copytree(
-            Path(laimbench.__file__).parent, base.folder / "laimbench", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        base = copy_of_package(root / "base")
         for op in OPS[:1] if quick else OPS:
             for share in SHARES[-1:] if quick else SHARES:
                 started = time.perf_counter()

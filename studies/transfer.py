@@ -16,11 +16,8 @@ from laimbench import provenance
 from laimbench.train import RunConfig, Trainer
 
 FARTHEST = (1 / 16, 16)  # multiples of the rule's rate
-SEEDS = {
-    16: (0, 1),
-    64: (0, 1),
-    256: (0,),
-}  # by width; what the widest would spend on a second seed is most of the study
+# By width; what the widest would spend on a second seed is most of the study.
+SEEDS = {16: (0, 1), 64: (0, 1), 256: (0,)}
 RUNS = {
     "gpt": {"data": "builtin:python", "vocab_size": 512, "seqlen": 64, "batch_size": 16, "tokens": 200_000},
     "bert": {"data": "builtin:python", "vocab_size": 512, "seqlen": 64, "batch_size": 16, "tokens": 500_000},

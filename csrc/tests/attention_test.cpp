@@ -17,36 +17,13 @@ void test_case(const Kernels<S>& kernels, const Shape& s) {
   for (int64_t b = 0; b < s.batch; ++b) lengths.push_back(b * s.keys / 2);
   std::vector<S> out(q_size + 1), dq(q_size + 1), dk(k_size + 1), dv(k_size + 1);
   std::vector<T> lse(s.batch * s.query_heads * s.queries + 1);
-  const auto view = [&](auto* data, int64_t heads, int64_t rows) {  // (B, S, H, D) in memory
-    return View4<std::remove_pointer_t<decltype(data)>>{data, heads * rows * s.channels, s.channels, heads * s.channels,
-                                                        1};
-  };
   const double scale = 0.37;
-  const AttentionArgs<S> args = {s.batch,
-                                 s.query_heads,
-                                 s.key_heads,
-                                 s.queries,
-                                 s.keys,
-                                 s.channels,
-                                 view(q.data(), s.query_heads, s.queries),
-                                 view(k.data(), s.key_heads, s.keys),
-                                 view(v.data(), s.key_heads, s.keys),
-                                 s.lengths ? lengths.data() : nullptr,
-                                 s.window,
-                                 s.causal,
-                                 scale,
-                                 view(out.data(), s.query_heads, s.queries),
-                                 lse.data()};
+  const auto args = attention_args(s, scale, q.data(), k.data(), v.data(), lengths.data(), out.data(), lse.data());
   kernels.attention(args, backwards);
-  kernels.attention_backward({args, view(g.data(), s.query_heads, s.queries), view(dq.data(), s.query_heads, s.queries),
-                              view(dk.data(), s.key_heads, s.keys), view(dv.data(), s.key_heads, s.keys)},
-                             backwards);
+  kernels.attention_backward(attention_backward_args(s, args, g.data(), dq.data(), dk.data(), dv.data()), backwards);
 
   const PlainAttention e = plain_attention(s, scale, lengths, q, k, v, g);
-  const std::string what = std::string(type_name<S>()) + " attention H" + std::to_string(s.query_heads) + "/" +
-                           std::to_string(s.key_heads) + " S" + std::to_string(s.queries) + "/" +
-                           std::to_string(s.keys) + " D" + std::to_string(s.channels) + (s.causal ? " causal" : "") +
-                           " window " + std::to_string(s.window) + (s.lengths ? " lengths " : " ");
+  const std::string what = name_of_case(type_name<S>(), s);
   const auto trimmed = [](auto values) {
     values.pop_back();
     return values;

@@ -11,6 +11,46 @@ struct AttentionShape {
   bool causal, lengths;
 };
 
+// A tensor (B, S, H, D) in memory, seen as (B, H, S, D).
+template <class T>
+View4<T> heads_view(T* data, const AttentionShape& s, int64_t heads, int64_t length) {
+  return {data, heads * length * s.channels, s.channels, heads * s.channels, 1};
+}
+
+// The arguments of tensors that lie so; lengths: (batch), used where s.lengths.
+template <class S>
+AttentionArgs<S> attention_args(const AttentionShape& s, double scale, const S* q, const S* k, const S* v,
+                                const int64_t* lengths, S* out, Compute<S>* lse) {
+  return {s.batch,
+          s.query_heads,
+          s.key_heads,
+          s.queries,
+          s.keys,
+          s.channels,
+          heads_view(q, s, s.query_heads, s.queries),
+          heads_view(k, s, s.key_heads, s.keys),
+          heads_view(v, s, s.key_heads, s.keys),
+          s.lengths ? lengths : nullptr,
+          s.window,
+          s.causal,
+          scale,
+          heads_view(out, s, s.query_heads, s.queries),
+          lse};
+}
+
+template <class S>
+AttentionBackwardArgs<S> attention_backward_args(const AttentionShape& s, const AttentionArgs<S>& args, const S* g,
+                                                 S* dq, S* dk, S* dv) {
+  return {args, heads_view(g, s, s.query_heads, s.queries), heads_view(dq, s, s.query_heads, s.queries),
+          heads_view(dk, s, s.key_heads, s.keys), heads_view(dv, s, s.key_heads, s.keys)};
+}
+
+inline std::string name_of_case(const std::string& type, const AttentionShape& s) {
+  return type + " attention H" + std::to_string(s.query_heads) + "/" + std::to_string(s.key_heads) + " S" +
+         std::to_string(s.queries) + "/" + std::to_string(s.keys) + " D" + std::to_string(s.channels) +
+         (s.causal ? " causal" : "") + " window " + std::to_string(s.window) + (s.lengths ? " lengths " : " ");
+}
+
 struct PlainAttention {
   std::vector<double> out, lse, dq, dk, dv;  // lse: (batch, query_heads, queries)
 };

@@ -8,8 +8,9 @@ from rich.markup import escape
 
 from laimbench.cli.output import console_for
 from laimbench.cli.report import render_store
-from laimbench.cli.serve import CONNECTIONS, GRACE_S, is_loopback, listening
+from laimbench.cli.serve import require_token, run, url
 from laimbench.errors import InputError
+from laimbench.network import listening
 
 
 def dashboard(
@@ -27,10 +28,9 @@ def dashboard(
     ] = 30.0,
 ) -> None:
     """Serve the report of a store, read-only, and bring it up to date as runs come in, until interrupted."""
-    if not token and not is_loopback(host):
-        raise InputError(f"--host {host} is reachable from other machines, expected a --token with it")
+    require_token(host, token)
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 - missing, it is said before anything is opened
 
         from laimbench.report.dashboard import LivePage, create_app
     except ModuleNotFoundError as error:
@@ -39,15 +39,6 @@ def dashboard(
 
     with Store(store, must_exist=True, read_only=True) as opened, listening(host, port) as listener:
         live = LivePage(opened.version, lambda version: render_store(opened, live=version)[1], every)
-        shown = f"[{host}]" if ":" in host else host
         query = "/?token=TOKEN" if token else "/"
-        message = f"{store} on http://{shown}:{listener.getsockname()[1]}{query}"
-        console_for(None).print(escape(message), soft_wrap=True)
-        config = uvicorn.Config(
-            create_app(live, token), log_level="warning", access_log=False, limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=GRACE_S,
-        )  # fmt: skip
-        try:
-            uvicorn.Server(config).run([listener])
-        except KeyboardInterrupt:  # how a server is meant to end
-            return
+        console_for(None).print(escape(f"{store} on {url(host, listener)}{query}"), soft_wrap=True)
+        run(create_app(live, token), listener)

@@ -1,8 +1,7 @@
 """``laimbench serve``: a trained gpt behind OpenAI's completions API."""
 
-import ipaddress
 import socket
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -10,6 +9,7 @@ from rich.markup import escape
 from laimbench.cli.output import console_for
 from laimbench.cli.using import CheckpointArgument, opened
 from laimbench.errors import InputError
+from laimbench.network import is_loopback, listening
 
 CONNECTIONS = 100  # open at once; uvicorn answers 503 beyond
 GRACE_S = 5  # for answers under way when the server is stopped
@@ -28,10 +28,9 @@ def serve(
     seconds: Annotated[float, typer.Option(min=1, help="Limit of a request.")] = 120.0,
 ) -> None:
     """Serve POST /v1/completions, GET /v1/models and GET /health until interrupted."""
-    if not token and not is_loopback(host):
-        raise InputError(f"--host {host} is reachable from other machines, expected a --token with it")
+    require_token(host, token)
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 - missing, it is said before a model is loaded
 
         from laimbench.deploy.serve import Limits, create_app
     except ModuleNotFoundError as error:
@@ -45,34 +44,29 @@ def serve(
     name = checkpoint.resolve().name
     app = create_app(generator, name, Limits(concurrent=concurrent, seconds=seconds), token)
     with listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        message = f"{name} on http://{shown}:{listener.getsockname()[1]}/v1/completions"
-        console_for(None).print(escape(message), soft_wrap=True)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=GRACE_S
-        )
-        try:
-            uvicorn.Server(config).run([listener])
-        except KeyboardInterrupt:  # how a server is meant to end
-            return
+        console_for(None).print(escape(f"{name} on {url(host, listener)}/v1/completions"), soft_wrap=True)
+        run(app, listener)
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+def require_token(host: str, token: str) -> None:
+    """Raise InputError for an address that others reach without a token that keeps them out."""
+    if not token and not is_loopback(host):
+        raise InputError(f"--host {host} is reachable from other machines, expected a --token with it")
 
-    Raises:
-        InputError: no such address, or the port is taken.
-    """
+
+def url(host: str, listener: socket.socket) -> str:
+    """Return where a socket listens, without a path."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def run(app: Any, listener: socket.socket) -> None:
+    """Serve an application until interrupted."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=GRACE_S
+    )
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise InputError(f"--host {host} --port {port}: cannot listen ({error.strerror or error})") from None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        uvicorn.Server(config).run([listener])
+    except KeyboardInterrupt:  # how a server is meant to end
+        return

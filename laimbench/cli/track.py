@@ -48,6 +48,7 @@ def track(
 
     Exit codes: 0 nothing is worse, 3 slower, worse or changed, 4 undecided within the rounds and seeds allowed.
     """
+    from laimbench import provenance
     from laimbench.track import bisect as search
     from laimbench.track.builds import build
     from laimbench.track.compare import SUITE, Settings, compare
@@ -71,7 +72,7 @@ def track(
         with console.status("measuring …") as status:
             found = compare(*sides, file, settings, Progress(status))
     show(console, found, markdown)
-    emit_json({"verdict": summary(found), **found.to_dict(), "machine": provenance()}, json)
+    emit_json({"verdict": summary(found), **found.to_dict(), "machine": provenance.collect()}, json)
     raise typer.Exit(exit_code(found, allow_changes=allow_changes))
 
 
@@ -105,25 +106,16 @@ def show(console: Console, found: Any, markdown: Path | None) -> None:
     from laimbench.files import write_atomically
     from laimbench.track import verdict
 
-    if found.timings:
-        table = Table(title=escape("time of {1} over time of {0}".format(*found.labels)))
-        for column in ("benchmark", "ratio", "interval", "verdict", "rounds", "stock / ours before", "after"):
-            table.add_column(column, justify="left" if column in ("benchmark", "verdict") else "right")
-        for row in (timing.to_dict() for timing in found.timings):
-            ratio = "–" if row["time_ratio"] is None else f"{row['time_ratio']:.3f}"
-            stock = [f"{x:.2f}" if x else "–" for x in row["stock_over_ours"]]
-            table.add_row(escape(row["name"]), ratio, verdict.interval(row["interval"]), row["verdict"], str(row["rounds"]), *stock)  # fmt: skip
-        console.print(table)
-    if found.learnings:
-        table = Table(title=escape("loss of {1} less loss of {0}, nats".format(*found.labels)))
-        for column in ("ladder", "difference", "interval", "seed spread", "verdict", "seeds", "compute multiplier", "at equal wall time"):  # fmt: skip
-            table.add_column(column, justify="left" if column in ("ladder", "verdict") else "right")
-        for learning in found.learnings:
-            row = learning.to_dict()
-            spread = "–" if row["seed_spread"] is None else f"{row['seed_spread']:.4f}"
-            worth = [verdict.worth_text(each.get(learning.name)) for each in (found.compute, found.wall_time)]
-            table.add_row(escape(row["name"]), f"{learning.decision.mean:+.4f}", verdict.interval(row["interval"], "+.4f"), spread,
-                          verdict.changed_or(learning), str(row["seeds"]), *map(escape, worth))  # fmt: skip
+    titles = ("time of {1} over time of {0}", "loss of {1} less loss of {0}")
+    parts = ((verdict.SPEED, verdict.speed_rows(found)), (verdict.LEARNING, verdict.learning_rows(found)))
+    for title, (columns, rows) in zip(titles, parts, strict=True):
+        if not rows:
+            continue
+        table = Table(title=escape(title.format(*found.labels)))
+        for column in columns:
+            table.add_column(column, justify="left" if column in verdict.TEXT else "right")
+        for row in rows:
+            table.add_row(*map(escape, row))
         console.print(table)
     console.print(escape(verdict.sentence(found)), soft_wrap=True)
     if markdown is not None:
@@ -138,9 +130,3 @@ def summary(found: Any) -> dict[str, str]:
         "learning": verdict.learning_word(found.learnings),
         "sentence": verdict.sentence(found),
     }
-
-
-def provenance() -> dict[str, Any]:
-    from laimbench import provenance
-
-    return provenance.collect()

@@ -1,7 +1,6 @@
 """The report over HTTP, live: the page made anew when its store has changed and somebody looks. Nothing can be written through it."""
 
 import hmac
-import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 
 from laimbench import __version__
 from laimbench.errors import LaimbenchError
+from laimbench.network import is_loopback
 
 COOKIE = "laimbench_token"
 HEADERS = {
@@ -85,7 +85,7 @@ def create_app(live: LivePage, token: str = "") -> FastAPI:
 def refusal(request: Request, token: str) -> Response | None:
     """Return the response of a request that may not go on, None for one that may."""
     if not token:
-        if names_this_machine(request.url.hostname or ""):
+        if is_loopback(request.url.hostname or ""):
             return None
         return PlainTextResponse("error: expected this machine as the host, 127.0.0.1 or localhost\n", 421)
     offered = request.query_params.get("token")
@@ -102,10 +102,3 @@ def refusal(request: Request, token: str) -> Response | None:
 
 def same(offered: str, token: str) -> bool:
     return hmac.compare_digest(offered.encode(errors="surrogateescape"), token.encode())
-
-
-def names_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,6 +13,7 @@ from laimbench.report.answer import Answer, Estimate, form_interval
 from laimbench.report.bench_section import bench_section
 from laimbench.report.costs import costs_section
 from laimbench.report.markup import clipped, data, details, figure, section, table
+from laimbench.report.markup import figures as side_by_side
 from laimbench.report.planner import planner_section
 from laimbench.store import RunRow
 
@@ -149,7 +150,7 @@ def _answer_section(one: Answer, metrics: Metrics) -> str:
                             "that their schedules were nearly done. The lowest point of a line is the best size for its budget, unless it is at an end.", wide=True))  # fmt: skip
     else:
         found.append("<p>No isoFLOP fan: expected two levels of compute that three sizes or more have reached.</p>")
-    return section(f"{one.family}, {one.dtype}", f'<div class="figures">{"".join(found)}</div>{_sizes_table(one)}')
+    return section(f"{one.family}, {one.dtype}", f"{side_by_side(*found)}{_sizes_table(one)}")
 
 
 def _sizes_table(one: Answer) -> str:

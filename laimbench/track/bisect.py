@@ -1,6 +1,5 @@
 """Find the commit between a good and a bad one from which on something is worse, building as few as a binary search needs."""
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,8 +69,9 @@ def bisect(
     if not why:
         raise InputError(f"{bad} is no worse than {good}: there is nothing to find")
     low, high = -1, len(commits) - 1  # low is fine (the good commit itself at first), high is not
-    while candidates := [place for place in _from_middle(low, high) if commits[place] not in skipped]:
-        place = candidates[0]
+    while places := [place for place in range(low + 1, high) if commits[place] not in skipped]:
+        middle = (low + high) // 2
+        place = min(places, key=lambda at: (abs(at - middle), at))
         try:
             verdict = judged(commits[place])
         except RunError as error:
@@ -84,9 +84,3 @@ def bisect(
             low = place
     subject = git(repository, "log", "-1", "--format=%s", commits[high])
     return Found(commits[high], subject, why, count, skipped, commits[low + 1 : high])
-
-
-def _from_middle(low: int, high: int) -> list[int]:
-    """The places strictly between, the middle first: one that cannot be judged is replaced by its nearest neighbour."""
-    middle = (low + high) / 2
-    return sorted(range(low + 1, high), key=lambda place: (abs(place - math.floor(middle)), place))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from laimbench.errors import RunError
 from laimbench.track.numbers import TOLERANCE, Difference, first_difference
 from laimbench.track.process import Process, Side
 from laimbench.track.sequential import FEWEST, Decision, decide
@@ -149,8 +150,6 @@ def _train(sides: tuple[Side, Side], suite: Path, name: str, sizes: list[int], s
 
 
 def _check(side: Side, name: str, points: list[dict]) -> None:
-    from laimbench.errors import RunError
-
     losses = [point["loss"] for point in points if "loss" in point]
     if not losses or not all(isinstance(loss, (int, float)) and math.isfinite(loss) for loss in losses):
         raise RunError(f"{side.label}: learn_{name} sent {'a loss that is not finite' if losses else 'no loss'}")

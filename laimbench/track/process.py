@@ -32,7 +32,7 @@ class Process:
         RunError: (from every method) the suite or the package failed; the message names the side and the exception.
     """
 
-    def __init__(self, side: Side, suite: Path, threads: int, python: str = sys.executable):
+    def __init__(self, side: Side, suite: Path, threads: int):
         self.side = side
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         others = [str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
@@ -41,7 +41,7 @@ class Process:
                        "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
         self._process = subprocess.Popen(
             # -P: or the folder of the worker would hide modules of the same names.
-            [python, "-P", str(WORKER), str(suite.resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            [sys.executable, "-P", str(WORKER), str(suite.resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
             text=True, encoding="utf-8", env=environment, cwd=side.folder,
         )  # fmt: skip
         self._started = False

@@ -5,6 +5,18 @@ from laimbench.track.learning import Learning
 from laimbench.track.multiplier import Multiplier
 from laimbench.track.speed import Timing
 
+SPEED = ("benchmark", "time B / A", "interval", "verdict", "rounds", "stock / ours, A", "stock / ours, B")
+LEARNING = (
+    "ladder",
+    "loss B − A, nats",
+    "interval",
+    "seed spread",
+    "verdict",
+    "seeds",
+    "compute multiplier",
+    "at equal time",
+)
+TEXT = ("benchmark", "ladder", "verdict")  # columns set to the left
 FINE, WORSE, UNDECIDED = 0, 3, 4  # exit codes beside 1 (failed) and 2 (wrong input)
 
 
@@ -77,28 +89,38 @@ def _about(learning: Learning) -> str:
     return f" {learning.name}: the first thing that differs is {one.name}, by {one.relative:.2g} of its size."
 
 
+def speed_rows(found: Comparison) -> list[list[str]]:
+    """Return a row for each timed benchmark, under the columns SPEED."""
+    rows = []
+    for row in (timing.to_dict() for timing in found.timings):
+        ratio = "–" if row["time_ratio"] is None else f"{row['time_ratio']:.3f}"
+        stock = [f"{x:.2f}" if x else "–" for x in row["stock_over_ours"]]
+        rows.append([row["name"], ratio, interval(row["interval"]), row["verdict"], str(row["rounds"]), *stock])
+    return rows
+
+
+def learning_rows(found: Comparison) -> list[list[str]]:
+    """Return a row for each ladder, under the columns LEARNING."""
+    rows = []
+    for learning in found.learnings:
+        row = learning.to_dict()
+        spread = "–" if row["seed_spread"] is None else f"{row['seed_spread']:.4f}"
+        worth = [worth_text(each.get(learning.name)) for each in (found.compute, found.wall_time)]
+        rows.append([row["name"], f"{learning.decision.mean:+.4f}", interval(row["interval"], "+.4f"), spread, changed_or(learning),
+                     str(row["seeds"]), *worth])  # fmt: skip
+    return rows
+
+
 def markdown(found: Comparison) -> str:
     """Return the verdict as a comment for a pull request."""
     a, b = (label.replace("|", "\\|").replace("`", "'") for label in found.labels)
     lines = [f"### laimbench track: `{a}` → `{b}`", "", sentence(found), ""]
-    if found.timings:
-        lines += ["| benchmark | time B / A | interval | verdict | rounds | stock / ours, A → B |", "| --- | ---: | --- | --- | ---: | --- |"]  # fmt: skip
-        for row in (timing.to_dict() for timing in found.timings):
-            stock = [f"{x:.2f}" if x else "–" for x in row["stock_over_ours"]]
-            ratio = "–" if row["time_ratio"] is None else f"{row['time_ratio']:.3f}"
-            lines.append(f"| {row['name']} | {ratio} | {interval(row['interval'])} | {row['verdict']} | {row['rounds']} | {' → '.join(stock)} |")  # fmt: skip
-        lines.append("")
-    if found.learnings:
-        lines += ["| ladder | loss B − A, nats | interval | seed spread | verdict | compute multiplier | wall-time multiplier |",
-                  "| --- | ---: | --- | ---: | --- | --- | --- |"]  # fmt: skip
-        for learning in found.learnings:
-            row = learning.to_dict()
-            spread = "–" if row["seed_spread"] is None else f"{row['seed_spread']:.4f}"
-            lines.append(
-                f"| {row['name']} | {learning.decision.mean:+.4f} | {interval(row['interval'], '+.4f')} | {spread} | {changed_or(learning)} "
-                f"| {worth_text(found.compute.get(learning.name))} | {worth_text(found.wall_time.get(learning.name))} |"
-            )
-        lines.append("")
+    for columns, rows in ((SPEED, speed_rows(found)), (LEARNING, learning_rows(found))):
+        if rows:
+            lines.append(f"| {' | '.join(columns)} |")
+            lines.append(f"| {' | '.join('---' if column in TEXT else '---:' for column in columns)} |")
+            lines += [f"| {' | '.join(row)} |" for row in rows]
+            lines.append("")
     return "\n".join(lines)
 
 

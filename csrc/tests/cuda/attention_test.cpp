@@ -13,10 +13,7 @@ using Case = AttentionShape;
 template <class S, int channels>
 void test_case(const Case& s) {
   using namespace laim::cuda;
-  const std::string what = std::string(name_of<S>) + " attention H" + std::to_string(s.query_heads) + "/" +
-                           std::to_string(s.key_heads) + " S" + std::to_string(s.queries) + "/" +
-                           std::to_string(s.keys) + " D" + std::to_string(s.channels) + (s.causal ? " causal" : "") +
-                           " window " + std::to_string(s.window) + (s.lengths ? " lengths " : " ");
+  const std::string what = name_of_case(name_of<S>, s);
   const int64_t q_size = s.batch * s.query_heads * s.queries * s.channels,
                 k_size = s.batch * s.key_heads * s.keys * s.channels, rows = s.batch * s.query_heads * s.queries;
   Device<S> q("q", random_values<S>(q_size, 21)), k("k", random_values<S>(k_size, 22)),
@@ -26,32 +23,10 @@ void test_case(const Case& s) {
   std::vector<int64_t> lengths;
   for (int64_t b = 0; b < s.batch; ++b) lengths.push_back(s.keys - b * s.keys / 3);
   Device<int64_t> device_lengths("key_lengths", lengths);
-  const auto view = [&](auto* data, int64_t heads, int64_t length) {  // (B, S, H, D) in memory
-    return View4<std::remove_pointer_t<decltype(data)>>{data, heads * length * s.channels, s.channels,
-                                                        heads * s.channels, 1};
-  };
-  const auto read = [&](Device<S>& from, int64_t heads, int64_t length) {
-    return view(static_cast<const S*>(from.data()), heads, length);
-  };
   const double scale = 0.37;
-  const AttentionArgs<S> args = {s.batch,
-                                 s.query_heads,
-                                 s.key_heads,
-                                 s.queries,
-                                 s.keys,
-                                 s.channels,
-                                 read(q, s.query_heads, s.queries),
-                                 read(k, s.key_heads, s.keys),
-                                 read(v, s.key_heads, s.keys),
-                                 s.lengths ? device_lengths.data() : nullptr,
-                                 s.window,
-                                 s.causal,
-                                 scale,
-                                 view(out.data(), s.query_heads, s.queries),
-                                 lse.data()};
-  const AttentionBackwardArgs<S> back = {args, read(g, s.query_heads, s.queries),
-                                         view(dq.data(), s.query_heads, s.queries),
-                                         view(dk.data(), s.key_heads, s.keys), view(dv.data(), s.key_heads, s.keys)};
+  const AttentionArgs<S> args =
+      attention_args<S>(s, scale, q.data(), k.data(), v.data(), device_lengths.data(), out.data(), lse.data());
+  const AttentionBackwardArgs<S> back = attention_backward_args<S>(s, args, g.data(), dq.data(), dk.data(), dv.data());
   const bool by_chunks = s.channels % chunk_elements == 0;
   using Forward = cuda::AttentionShape<channels>;
   using Queries = BackwardShape<Side::queries, channels>;
