@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -299,11 +300,24 @@ def _engine(path: Path, read_only: bool) -> Engine:
         if read_only:
             connection.execute("PRAGMA query_only = ON")
             return
-        connection.execute("PRAGMA journal_mode = WAL")  # readers while a sweep writes
+        _write_ahead(connection)  # readers while a sweep writes
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut; commits are rare
         connection.execute("PRAGMA foreign_keys = ON")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have a write-ahead log. Connections that change a new file's journal at once are refused without a wait by SQLite."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _run_row(run: Run, last: Metric | None) -> RunRow:

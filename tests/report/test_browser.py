@@ -91,6 +91,7 @@ def test_the_numbers_of_a_figure_are_a_table(browser, url, runs):
     with opened(browser, url) as page:
         folded = page.locator("#speed-gpt-fp32 details.numbers")
         folded.locator("summary").click()
+        folded.locator("tbody tr").first.wait_for()  # the table is made when the browser says that it is open
         assert folded.locator("tbody tr").count() == len(runs[0]) // 2
         assert folded.locator("caption").inner_text() == "Training speed by size"
 

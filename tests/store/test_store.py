@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -118,3 +119,13 @@ def test_two_processes_at_once(tmp_path):
             one.log(first, [metric(step)])
             other.log(second, [metric(step)])
         assert len(one.metrics(second)) == len(other.metrics(first)) == 20
+
+
+def test_a_new_store_that_another_process_writes_to_is_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "runs.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA user_version = 0")  # now there is a file, without a write-ahead log
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(time, "sleep", lambda _seconds: other.execute("ROLLBACK"))
+        with Store(path) as store:
+            assert store.begin_run("a", "s", {}, FACTS, {}) == 1
