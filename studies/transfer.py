@@ -23,7 +23,7 @@ RUNS = {
     "bert": {"data": "builtin:python", "vocab_size": 512, "seqlen": 64, "batch_size": 16, "tokens": 500_000},
     "transformer": {"data": "builtin:dates", "tokens": 6_000},
     "vit": {"tokens": 8_000},
-    "audio": {"tokens": 6_000},
+    "audio": {"tokens": 12_000},
 }
 
 

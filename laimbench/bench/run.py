@@ -42,7 +42,7 @@ def bench(
     peak is known at the end), and ``other_cores``, the cores that other processes used meanwhile (None: not known), and
     ``busy``, whether that is so much that the row's ratio says little.
     """
-    peak = {dtype: _peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
+    peak = {dtype: peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
     bandwidth = _copied_gbytes_per_s()
     rows = []
     for case in kernels.SUITES[suite]:
@@ -58,7 +58,7 @@ def bench(
                 rows.append(_step_row(size, dtype, with_compile, budget_s))
                 report(rows[-1])
     # Again at the end, the better counts: a moment taken by another process would make every share of the peak too large.
-    peak = {dtype: max(found, _peak_gflops(kernels.DTYPES[dtype])) for dtype, found in peak.items()}
+    peak = {dtype: max(found, peak_gflops(kernels.DTYPES[dtype])) for dtype, found in peak.items()}
     for row in rows:
         row["percent_of_peak"] = 100 * row["gflop"] / row["seconds"]["laim"][0] / peak[row["dtype"]]
     bandwidth = max(bandwidth, _copied_gbytes_per_s())
@@ -127,7 +127,8 @@ def _row(suite, op, shape, dtype, direction, gflop, calls, budget_s) -> dict[str
     return row
 
 
-def _peak_gflops(dtype: torch.dtype) -> float:
+def peak_gflops(dtype: torch.dtype) -> float:
+    """Return the GFLOP/s that a large matrix product reaches now."""
     a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
     seconds = interleave({"matmul": lambda: a @ b}, budget_s=0.5)["matmul"]
     return 2e-9 * PEAK_SIZE**3 / min(seconds)

@@ -20,7 +20,7 @@ INTERRUPTED = 130
 # typer.Typer called `app` (a verb with sub-verbs). Where the verb is a word of Python's own, both names end in an
 # underscore; a dash in a verb is an underscore in both. The order is the order of `laimbench --help`.
 VERBS = ("demo", "doctor", "bench", "train", "sweep", "watch", "runs", "fit", "plan", "eval", "generate", "classify",
-         "translate", "transcribe", "serve", "export", "import", "audit", "track", "init-tracking", "report",
+         "translate", "transcribe", "serve", "export", "import", "audit", "track", "init-tracking", "history", "report",
          "dashboard")  # fmt: skip
 
 

@@ -23,6 +23,12 @@ def bench(
     own: Annotated[
         Path | None, typer.Option(help="A Python file of yours with functions named as ops: compared as `own`.")
     ] = None,
+    pytest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take the times of this file, saved by `pytest benchmarks/kernels --benchmark-json`; measure none."
+        ),
+    ] = None,
     store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for the report.")] = None,
     json: JsonOption = None,
 ) -> None:
@@ -31,6 +37,7 @@ def bench(
 
     from laimbench.bench import bench as run_bench
     from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    from laimbench.bench.pytest_results import read_pytest_results
     from laimbench.store import Store
 
     if suite not in SUITES:
@@ -41,8 +48,11 @@ def bench(
     if threads:
         torch.set_num_threads(threads)
     console = console_for(json)
-    document = run_bench(suite, only=only or tuple(functions), dtypes=kinds, with_compile=compile, own=functions,
-                         report=lambda row: console.print(line(row)))  # fmt: skip
+    if pytest is not None:
+        document = read_pytest_results(pytest)
+    else:
+        document = run_bench(suite, only=only or tuple(functions), dtypes=kinds, with_compile=compile, own=functions,
+                             report=lambda row: console.print(line(row)))  # fmt: skip
     console.print(table_of(document))
     losing = [row for row in document["rows"] if row["speedup"] < 1]
     console.print(f"laim is slower than the best stock side in {len(losing)} of {len(document['rows'])} rows")

@@ -43,23 +43,28 @@ def render_store(store: "Store", live: str = ""):
     ``live``: of a page that asks its server for news, the version that it shows; such a page may wait for its first run.
 
     Raises:
-        InputError: the store holds no runs and the page is not live.
+        InputError: the store holds neither runs nor documents of other rooms, and the page is not live.
     """
     from laimbench.errors import InputError
     from laimbench.evaluate.section import DOCUMENT_KIND as EVALUATION
     from laimbench.evaluate.section import evaluation_section
     from laimbench.report import answer, render_page
-    from laimbench.responsible.section import DOCUMENT_KIND, responsible_section
+    from laimbench.responsible.section import DOCUMENT_KIND as RESPONSIBLE
+    from laimbench.responsible.section import responsible_section
+    from laimbench.track.section import DOCUMENT_KIND as TRACK
+    from laimbench.track.section import track_section
 
     runs = store.runs()
     metrics = {run.id: store.metrics(run.id) for run in runs}
     benches = store.documents("bench")
+    sections = "\n".join([
+        track_section(store.documents(TRACK)),
+        evaluation_section(store.documents(EVALUATION)),
+        responsible_section(store.documents(RESPONSIBLE), runs),
+    ])  # fmt: skip
     try:
-        answers = answer(runs) if runs or not live else []
+        answers = answer(runs) if runs or not (live or sections.strip()) else []
     except InputError as error:
         raise InputError(f"store {store.path}: {error}") from None
-    sections = evaluation_section(store.documents(EVALUATION)) + responsible_section(
-        store.documents(DOCUMENT_KIND), runs
-    )
     bench = benches[-1] if benches else None
     return answers, render_page(answers, runs, metrics, bench, str(store.path), sections, live)

@@ -42,6 +42,7 @@ def track(
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the verdict as Markdown, for a pull request.")
     ] = None,
+    store: Annotated[Path | None, typer.Option(help="Also keep the comparison in this store, for its report.")] = None,
     json: JsonOption = None,
 ) -> None:
     """Compare two commits: faster or slower, learning better or worse, and the effective compute multiplier.
@@ -49,11 +50,13 @@ def track(
     Exit codes: 0 nothing is worse, 3 slower, worse or changed, 4 undecided within the rounds and seeds allowed.
     """
     from laimbench import provenance
+    from laimbench.store import Store
     from laimbench.track import bisect as search
     from laimbench.track.builds import build
     from laimbench.track.compare import SUITE, Settings, compare
+    from laimbench.track.section import DOCUMENT_KIND
     from laimbench.track.stores import compare_stores, is_store
-    from laimbench.track.verdict import exit_code
+    from laimbench.track.verdict import document, exit_code
 
     settings = Settings(alpha=alpha, slowdown=slowdown, spreads=spreads, rounds=rounds, seeds=seeds, quick=quick,
                         only=tuple(only or ()), threads=threads)  # fmt: skip
@@ -72,7 +75,11 @@ def track(
         with console.status("measuring …") as status:
             found = compare(*sides, file, settings, Progress(status))
     show(console, found, markdown)
-    emit_json({"verdict": summary(found), **found.to_dict(), "machine": provenance.collect()}, json)
+    told = document(found, provenance.collect())
+    if store is not None:
+        with Store(store) as opened:
+            opened.save_document(DOCUMENT_KIND, told)
+    emit_json(told, json)
     raise typer.Exit(exit_code(found, allow_changes=allow_changes))
 
 
@@ -120,13 +127,3 @@ def show(console: Console, found: Any, markdown: Path | None) -> None:
     console.print(escape(verdict.sentence(found)), soft_wrap=True)
     if markdown is not None:
         write_atomically(markdown, verdict.markdown(found))
-
-
-def summary(found: Any) -> dict[str, str]:
-    from laimbench.track import verdict
-
-    return {
-        "speed": verdict.speed_word(found.timings),
-        "learning": verdict.learning_word(found.learnings),
-        "sentence": verdict.sentence(found),
-    }

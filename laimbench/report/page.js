@@ -1,5 +1,5 @@
 "use strict";
-// Starts the page: theme, navigation, figures first, then planner, costs and runs.
+// Starts the page: theme, navigation, figures first, then commits, planner, costs and runs.
 
 function startTheme() {
   const button = document.getElementById("theme"), root = document.documentElement;
@@ -44,13 +44,14 @@ async function startContent() {
   const runs = document.querySelector("script[data-runs]");
   const [first, ...rest] = document.querySelectorAll("script[data-figure]");
   const start = (script) => new Figure(script.closest("figure"), script.dataset.figure, readData(script));
-  indexRuns(runs);
+  if (runs) indexRuns(runs);
   figuresOfPage = first ? [start(first)] : [];
   await new Promise((resolve) => { setTimeout(resolve, 20); });
   figuresOfPage = figuresOfPage.concat(rest.map(start));
+  document.querySelectorAll("script[data-commits]").forEach(startCommits);
   document.querySelectorAll("script[data-planner]").forEach(startPlanner);
   document.querySelectorAll("script[data-costs]").forEach(startCosts);
-  runTable = new RunTable(runs);
+  if (runs) runTable = new RunTable(runs);
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -18,7 +18,8 @@ from laimbench.report.planner import planner_section
 from laimbench.store import RunRow
 
 Metrics = figures.Metrics
-SCRIPTS = ("draw.js", "marks.js", "save.js", "figure.js", "runs.js", "law.js", "planner.js", "costs.js", "page.js")
+SCRIPTS = ("draw.js", "marks.js", "save.js", "figure.js", "runs.js", "law.js", "planner.js", "commits.js", "costs.js",
+           "page.js")  # fmt: skip
 RUN_COLUMNS = ("id", "sweep", "family", "size", "backend", "dtype", "seed", "params", "tokens", "FLOPs", "train loss", "val loss",
                "seconds", "status")  # fmt: skip
 
@@ -50,14 +51,17 @@ def render_page(
     body.append(bench_section(bench))
     body += [costs_section(one) + planner_section(one) for one in answers if one.pairs]
     body += [sections, _runs_section(runs), _how_it_was_made(runs, bench, source)]
+    return assemble(body, live)
+
+
+def assemble(body: list[str], live: str = "") -> str:
+    """Return a whole page of these pieces of HTML, with all it needs to be drawn; ``live`` as for ``render_page``."""
     style = _asset("page.css")
     scripts = [_asset(name) for name in (*SCRIPTS, *(["live.js"] if live else []))]
-    if live:
-        body.append(data("live", live, {}))
     parts = {
         "policy": _policy(style, scripts, bool(live)),
         "style": f"<style>{style}</style>",
-        "body": "\n".join(body),
+        "body": "\n".join([*body, *([data("live", live, {})] if live else [])]),
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
     before, *rest = _asset("page.html").split("<!-- ")  # cut once, so that no content is taken for a place to fill

@@ -1,5 +1,7 @@
 """A comparison in words: one sentence, a Markdown comment for a pull request, and an exit code."""
 
+from typing import Any
+
 from laimbench.track.compare import Comparison
 from laimbench.track.learning import Learning
 from laimbench.track.multiplier import Multiplier
@@ -109,6 +111,21 @@ def learning_rows(found: Comparison) -> list[list[str]]:
         rows.append([row["name"], f"{learning.decision.mean:+.4f}", interval(row["interval"], "+.4f"), spread, changed_or(learning),
                      str(row["seeds"]), *worth])  # fmt: skip
     return rows
+
+
+def document(found: Comparison, machine: dict[str, Any]) -> dict[str, Any]:
+    """Return all that was found and what is said about it, fit for JSON and for the store.
+
+    Args:
+        machine: as ``laimbench.provenance.collect`` returns it.
+    """
+    words = {
+        "speed": speed_word(found.timings),
+        "learning": learning_word(found.learnings),
+        "sentence": sentence(found),
+    }
+    tables = {"speed": speed_rows(found), "learning": learning_rows(found)}
+    return {"verdict": words, **found.to_dict(), "tables": tables, "machine": machine}
 
 
 def markdown(found: Comparison) -> str:

@@ -28,10 +28,10 @@ class Family:
 FAMILIES = {
     "gpt": Family("builtin:python", lr=1.5e-3, tokens=200_000, batch_size=8, counts_tokens=True),
     "mlp": Family("builtin:digits", lr=1e-3, tokens=14_380, lr_power=0.0),  # ten epochs, at the rate that defines it
-    "bert": Family("builtin:python", lr=2e-3, tokens=500_000, batch_size=16, counts_tokens=True),
+    "bert": Family("builtin:python", lr=1.75e-3, tokens=500_000, lr_power=0.75, batch_size=16, counts_tokens=True),
     "transformer": Family("builtin:dates", lr=1e-3, tokens=50_000, lr_power=0.75, schedule="noam"),
     "vit": Family("builtin:digits", lr=1e-3, tokens=28_760, lr_power=1.0),
-    "audio": Family("builtin:spoken-digits", lr=3e-3, tokens=20_000, lr_power=1.0),
+    "audio": Family("builtin:spoken-digits", lr=6e-3, tokens=20_000, lr_power=1.0),
 }
 
 
