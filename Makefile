@@ -1,16 +1,16 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
 # make study-NAME   a claim that takes minutes to check, into docs/results (NAME: STUDIES below); QUICK=1: seconds, into build/studies
-# make sanitize   the C++ tests under ASan and UBSan; make results, make picture, make sample-picture   what README and docs show
+# make sanitize   the C++ tests under ASan and UBSan; make results, make picture, make sample-picture, make history   what README and docs show
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := 2.13.0
-STUDIES := calibration laws-speed learning entropy transfer multiplier aa planted planted-cuda faults scheduler
+STUDIES := calibration laws-speed learning entropy transfer multiplier aa planted bisect planted-cuda faults scheduler
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize results picture sample-picture clean
+.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize results picture sample-picture history clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -62,6 +62,10 @@ results: $(INSTALLED)
 study-%: $(VENV)/.tested
 	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
 
+# A script named bisect.py would stand in the way of Python's module of that name.
+study-bisect: $(VENV)/.tested
+	$(BIN)/python studies/planted_commit.py $(if $(QUICK),--quick)
+
 # The worked example of docs/laws.md.
 chinchilla: $(VENV)/.tested
 	$(BIN)/laimbench fit laimbench/laws/tables/chinchilla_epoch.csv --where kept_by_epoch=1 --pictures docs/results/chinchilla
@@ -79,6 +83,11 @@ picture: report/index.html
 sample-picture: $(INSTALLED)
 	$(BIN)/python scripts/sample_report.py build/sample.html
 	$(SCREENSHOT) --screenshot=docs/report-sample.png file://$(CURDIR)/build/sample.html
+
+# What asv has measured (.asv/results, by `asv run`), as one page.
+history: $(INSTALLED)
+	$(BIN)/laimbench history --out docs/history/index.html
+	$(SCREENSHOT) --screenshot=docs/history.png file://$(CURDIR)/docs/history/index.html
 
 clean:
 	rm -rf $(VENV) build report

@@ -3,6 +3,8 @@
 Of both commits only this is needed: ``laimbench.ops``, ``RunConfig.from_dict`` and ``Trainer``.
 """
 
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 
@@ -88,9 +90,11 @@ def learn_with(size: int, seed: int, **options):
                        for part, tensor in zip(("tokens", "targets"), task.batch(step), strict=True)}}  # fmt: skip
     yield {"numbers": {"initial weights: all": [w for p in model.parameters() for w in sample(p)]}}
     state = torch.get_rng_state()
-    loss = model(*task.batch(0))
-    loss.backward()
+    with outputs_of(model) as outputs:
+        loss = model(*task.batch(0))
+    yield {"numbers": outputs}
     yield {"numbers": {"loss: step 0": loss.item()}}
+    loss.backward()
     yield {"numbers": {f"gradient: {name}": sample(p.grad) for name, p in model.named_parameters()}}
     model.zero_grad(set_to_none=True)
     torch.set_rng_state(state)
@@ -106,6 +110,25 @@ def learn_with(size: int, seed: int, **options):
     while not trainer.finished:
         evaluation = trainer.advance()
         yield {"flops": evaluation.flops, "loss": evaluation.val_loss}
+
+
+@contextmanager
+def outputs_of(model):
+    """Yield a dict that gets a sample of what every module returns: a mistake may be seen there when the loss has averaged it away."""
+    found = {}
+
+    def keep(name):
+        def hook(_module, _inputs, result):
+            first = result[0] if isinstance(result, tuple) else result
+            if isinstance(first, torch.Tensor) and first.is_floating_point():
+                found[f"output: {name}"] = sample(first)
+
+        return hook
+
+    hooks = [module.register_forward_hook(keep(name)) for name, module in model.named_modules() if name]
+    yield found
+    for hook in hooks:
+        hook.remove()
 
 
 def sample(tensor: torch.Tensor) -> list[float]:

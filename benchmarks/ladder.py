@@ -7,7 +7,17 @@ from itertools import product
 
 BACKENDS = ["laim", "torch"]
 SIZES = {"d1-w32": {"width": 32, "depth": 1}, "d2-w48": {"width": 48, "depth": 2}, "d2-w64": {"width": 64, "depth": 2}}
-TOKENS = [65_536, 131_072, 262_144]
+# Whatever the defaults of a commit are: history compares losses of the same task.
+PINNED = {
+    "family": "gpt",
+    "data": "builtin:python",
+    "vocab_size": 512,
+    "seqlen": 128,
+    "batch_size": 8,
+    "lr": 2e-3,
+    "evals": 4,
+}
+TOKENS = [32_768, 65_536, 131_072]
 SEEDS = [0, 1, 2]
 
 
@@ -16,7 +26,8 @@ def _train(size, tokens, seed):
     from laimbench.train import RunConfig, Trainer
 
     trainers = {
-        backend: Trainer(RunConfig(backend=backend, tokens=tokens, seed=seed, **SIZES[size])) for backend in BACKENDS
+        backend: Trainer(RunConfig(backend=backend, tokens=tokens, seed=seed, **PINNED, **SIZES[size]))
+        for backend in BACKENDS
     }
     last = {}
     order = list(BACKENDS)
@@ -76,8 +87,25 @@ class Runs:
 
     track_flops.unit = "FLOPs"
 
-    def track_tokens_per_s(self, runs, *key):
-        return runs[key]["tokens"] / runs[key]["seconds"]
+
+class Speed:
+    """Of all runs of a size: both backends' steps were taken in turns."""
+
+    params = (list(SIZES),)
+    param_names = ("size",)
+
+    def setup(self, runs, size):
+        total = lambda backend, what: sum(run[what] for key, run in runs.items() if key[:2] == (backend, size))  # noqa: E731
+        self.seconds = {backend: total(backend, "seconds") for backend in BACKENDS}
+        self.tokens = total("laim", "tokens")
+
+    def track_training_speedup(self, runs, size):
+        return self.seconds["torch"] / self.seconds["laim"]
+
+    track_training_speedup.unit = "stock / laim"
+
+    def track_tokens_per_s(self, runs, size):
+        return self.tokens / self.seconds["laim"]
 
     track_tokens_per_s.unit = "tokens/s"
 

@@ -5,6 +5,7 @@ until decided, new processes in every round. Load is a process that computes on 
 """
 
 import dataclasses
+import json
 import multiprocessing
 import tempfile
 import time
@@ -13,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from study_result import command_line, save
+from study_result import RESULTS, command_line, save
 from track_sides import SUITE, copy_of_package
 
+from laimbench import provenance
 from laimbench.track.compare import Settings, compare
+from laimbench.track.process import Side
 from laimbench.track.verdict import exit_code, learning_word, speed_word
 
 COMPARISONS = 200
@@ -39,28 +42,34 @@ def load(wanted: bool):
         process.join()
 
 
-def run(quick: bool) -> dict[str, Any]:
-    rows = []
+def compared(sides: list[Side], number: int, settings: Settings) -> dict[str, Any]:
+    started = time.perf_counter()
+    with load(number % 3 == 0):
+        found = compare(*sides, SUITE, settings)
+    row = {"load": number % 3 == 0, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
+           "exit_code": exit_code(found), "ratios": [timing.ratio for timing in found.timings],
+           "rounds": [timing.decision.observations for timing in found.timings],
+           "seconds": time.perf_counter() - started, "machine": provenance.collect()}  # fmt: skip
+    print(f"{number}: {row['speed']}, {row['learning']}, {row['seconds']:.0f} s", flush=True)
+    return row
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    alarms = sum(any(row[kind] not in ("same", "undecided") for kind in ("speed", "learning")) for row in rows)
+    words = {kind: Counter(row[kind] for row in rows) for kind in ("speed", "learning")}
+    return {"comparisons": len(rows), "false_alarms": alarms, **words, "rows": rows}
+
+
+def run(quick: bool) -> None:
     settings = dataclasses.replace(SETTINGS, rounds=3, seeds=2) if quick else SETTINGS
+    path = RESULTS / "aa.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() and not quick else []
     with tempfile.TemporaryDirectory() as name:
         sides = [copy_of_package(Path(name) / label) for label in ("a", "b")]  # in two places, as two builds are
-        for number in range(2 if quick else COMPARISONS):
-            started = time.perf_counter()
-            with load(number % 3 == 0):
-                found = compare(*sides, SUITE, settings)
-            code = exit_code(found)
-            rows.append({"load": number % 3 == 0, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
-                         "exit_code": code, "ratios": [timing.ratio for timing in found.timings],
-                         "rounds": [timing.decision.observations for timing in found.timings],
-                         "seconds": time.perf_counter() - started})  # fmt: skip
-            print(f"{number}: {rows[-1]}", flush=True)
-    words = Counter(row["speed"] for row in rows), Counter(row["learning"] for row in rows)
-    alarms = sum(
-        row["speed"] not in ("same", "undecided") or row["learning"] not in ("same", "undecided") for row in rows
-    )
-    return {"comparisons": len(rows), "false_alarms": alarms, "speed": words[0], "learning": words[1], "rows": rows}
+        for number in range(len(rows), 2 if quick else COMPARISONS):
+            rows.append(compared(sides, number, settings))
+            save("aa", summary(rows), None, quick)
 
 
 if __name__ == "__main__":
-    arguments = command_line(__doc__).parse_args()
-    save("aa", run(arguments.quick), None, arguments.quick)
+    run(command_line(__doc__).parse_args().quick)
