@@ -62,7 +62,7 @@ def bisect(
         count += 1
         comparison = compare(base, side, suite, settings)
         said = sentence(comparison)
-        heard(f"{commit[:10]} {said}")
+        heard(said)
         return "" if exit_code(comparison) == FINE else said
 
     why = judged(commits[-1])

@@ -8,7 +8,7 @@ import numpy as np
 
 from laimbench.errors import InputError
 from laimbench.track.learning import Learning, compare_learning
-from laimbench.track.multiplier import Multiplier, effective_multiplier
+from laimbench.track.multiplier import FEWEST_BUDGETS, Multiplier, effective_multiplier
 from laimbench.track.process import Process, Side
 from laimbench.track.speed import Timing, compare_speed
 
@@ -118,8 +118,10 @@ def worth(learning: Learning, of: str) -> Multiplier | str:
         np.array([side for _, side, _ in finals]),
         np.array([pair.seed for pair, *_ in finals]),
     )
+    # Seconds of one size differ from run to run, so that it is the sizes that tell how many budgets there are.
+    irreducible = len({pair.size for pair in learning.pairs}) >= FEWEST_BUDGETS
     try:
-        return effective_multiplier(*columns)
+        return effective_multiplier(*columns, irreducible=irreducible)
     except ValueError as error:
         return str(error)
 

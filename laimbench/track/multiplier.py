@@ -57,7 +57,7 @@ def effective_multiplier(
     side, seed = np.asarray(side), np.asarray(seed)
     if not (np.isfinite(compute).all() and np.isfinite(loss).all() and (compute > 0).all() and (loss > 0).all()):
         raise ValueError("compute and loss must be positive and finite")
-    # Wall times of one size differ a little from run to run: what counts as a budget is the order of magnitude, not the digits.
+    # Budgets that are nearly the same, as times of one size, count once.
     budgets = [len(np.unique(np.round(np.log(compute[side == s]), 1))) for s in (0, 1)]
     if min(budgets) < 2:
         raise ValueError(f"{min(budgets)} budget of compute on one side, expected two or more")

@@ -11,7 +11,7 @@ import numpy as np
 from laimbench.track.process import Process, Side
 from laimbench.track.sequential import Decision, decide
 
-PAIRS = 16  # of blocks of both sides, per round and benchmark
+PAIRS = 40  # of blocks of both sides, per round and benchmark
 STOCK_BLOCKS = 3  # of the side's own comparison, per round
 WORDS = {"more": "slower", "less": "faster", "same": "same", "": "undecided"}
 

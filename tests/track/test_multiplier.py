@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from laimbench.track.compare import worth
+from laimbench.track.learning import Learning, Pair
 from laimbench.track.multiplier import effective_multiplier
 
 BUDGETS = np.geomspace(1e13, 1e15, 6)
@@ -68,3 +70,22 @@ def test_a_loss_that_does_not_fall_has_no_multiplier():
     loss = 2.0 + 0.01 * np.random.default_rng(0).normal(size=len(compute))
     with pytest.raises(ValueError, match="does not fall"):
         effective_multiplier(compute, loss, side, seed)
+
+
+def test_seconds_that_scatter_are_no_more_budgets_than_there_are_sizes():
+    rng = np.random.default_rng(0)
+    learning = Learning("gpt")
+    for size, seed in ((size, seed) for size in (1, 2, 3) for seed in range(4)):
+        points = tuple(
+            [
+                {
+                    "flops": 1e9 * 8**size,
+                    "loss": 6.0 * 0.8**size * (1 + 0.002 * seed),
+                    "seconds": 8**size * rng.uniform(0.7, 1.4),
+                }
+            ]
+            for _ in range(2)
+        )
+        learning.pairs.append(Pair(size, seed, points))
+    found = worth(learning, "seconds")
+    assert found.law["E"] == 0 and found.value == pytest.approx(1, rel=0.3)
