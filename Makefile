@@ -84,9 +84,9 @@ sample-picture: $(INSTALLED)
 	$(BIN)/python scripts/sample_report.py build/sample.html
 	$(SCREENSHOT) --screenshot=docs/report-sample.png file://$(CURDIR)/build/sample.html
 
-# What asv has measured (.asv/results, by `asv run`), as one page.
+# What asv has measured (benchmarks/results, by `asv run`), as one page.
 history: $(INSTALLED)
-	$(BIN)/laimbench history --out docs/history/index.html
+	$(BIN)/laimbench history benchmarks/results --out docs/history/index.html
 	$(SCREENSHOT) --screenshot=docs/history.png file://$(CURDIR)/docs/history/index.html
 
 clean:
