@@ -134,7 +134,7 @@ def _tell(console: Console, amount, quantity, plan, spent: float) -> None:
 
 
 def _width(facts: dict[str, Any], half: float) -> str:
-    return f"a factor of {np.exp(half):.3g} either way" if facts["logarithmic"] else f"± {half:.3g}"
+    return f"a factor of {np.exp(half):.4g} either way" if facts["logarithmic"] else f"± {half:.3g}"
 
 
 def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """``laimbench sweep``: train a ladder."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,15 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(help="With --launcher local: processes; by default one for each core.", min=1)
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="WHERE",
+            help="Write evaluations to tensorboard[:FOLDER], wandb[:PROJECT] or "
+            "mlflow[:URI] too; may be given several times.",
+        ),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Train models of growing size with several backends, same seeds and data. Started again, it goes on where it stopped.
@@ -72,8 +82,8 @@ def sweep(
 
     def train(planned):
         if launcher == "local":
-            return launch(console, planned, store, checkpoints, save_every, workers or os.cpu_count())
-        return run_ladder(console, planned, store, checkpoints, save_every)
+            return launch(console, planned, store, checkpoints, save_every, workers or os.cpu_count(), log or [])
+        return run_ladder(console, planned, store, checkpoints, save_every, log or [])
 
     if budget:
         from laimbench.cli.designed import base_values, design_sweep
@@ -103,36 +113,56 @@ def sweep(
     raise_failures(outcome.failures)
 
 
-def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None, save_every_s: float = EVERY_S):
+def run_ladder(
+    console: Console,
+    ladder,
+    store: Path,
+    checkpoints: Path | None = None,
+    save_every_s: float = EVERY_S,
+    log: Sequence[str] = (),
+):
     """Train a ladder into a store with progress on the console; return the outcome."""
     from laimbench.cli.progress import SweepProgress
     from laimbench.ladder import plan_ladder, sweep
+    from laimbench.ladder.logs import Logs, open_writers
     from laimbench.store import Store
 
+    writers = open_writers(log, ladder.name)
     with Store(store) as opened:
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
-        with SweepProgress(console, total) as progress:
+        with SweepProgress(console, total, Logs(opened, writers).look) as progress:
             outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints, save_every_s=save_every_s)
     tell(console, outcome, store)
     return outcome
 
 
-def launch(console: Console, ladder, store: Path, checkpoints: Path | None, save_every_s: float, workers: int):
+def launch(
+    console: Console,
+    ladder,
+    store: Path,
+    checkpoints: Path | None,
+    save_every_s: float,
+    workers: int,
+    log: Sequence[str] = (),
+):
     """Train a ladder by several processes, with a line for each run that ends; return the outcome."""
     from laimbench.cli.watch import Following
     from laimbench.ladder import Job, launch_local, plan_ladder
     from laimbench.ladder.interrupt import Interrupt
     from laimbench.ladder.launcher import workers_that_fit
+    from laimbench.ladder.logs import Logs, open_writers
     from laimbench.store import Store
 
+    writers = open_writers(log, ladder.name)
     fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers)
     threads = max(1, os.cpu_count() // fitting)
     console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
     with Store(store) as opened, Interrupt() as interrupt:
-        following = Following(opened, told=opened.statuses())
+        following, logs = Following(opened, told=opened.statuses()), Logs(opened, writers)
 
         def look() -> None:
             for event in following.news():
+                logs.look(event["key"])
                 if event["event"] in ("done", "failed"):
                     console.print(following.line(event))
             interrupt.check()

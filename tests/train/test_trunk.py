@@ -17,7 +17,7 @@ from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
 VALUES = {"family": "gpt", "width": 32, "depth": 1, "data": "synthetic:markov", "seqlen": 16, "batch_size": 4, "schedule": "wsd",
           "warmup_steps": 2, "evals": 2, "eval_tokens": 128}  # fmt: skip
 STEP_TOKENS = 64
-LADDER = {"name": "trunks", "family": "gpt", "data": "synthetic:markov", "backends": ["torch", "laim"], "seeds": [0, 1],
+LADDER = {"name": "trunks", "family": "gpt", "data": "synthetic:markov", "backends": ["torch", "laim"], "seeds": [0],
           "sizes": [{"width": 32, "depth": 1, "tokens": [640, 1280, 2560]}],
           "train": {"seqlen": 16, "batch_size": 4, "schedule": "wsd", "evals": 2, "eval_tokens": 128}}  # fmt: skip
 
@@ -107,9 +107,9 @@ def test_a_ladder_shares_trunks_by_itself(tmp_path):
     assert {config.warmup_steps for config in ladder.runs} == {1}  # a tenth of ten steps
     notes = Notes()
     with Store(tmp_path / "runs.sqlite") as store:
-        assert sweep(ladder, store, listener=notes).trained == 12
+        assert sweep(ladder, store, listener=notes).trained == 6
         runs = store.runs(status="done")
-        assert sum("from its trunk" in line for line in notes.lines) == 8 and not list(states_of(store).glob("trunk-*"))
+        assert sum("from its trunk" in line for line in notes.lines) == 4 and not list(states_of(store).glob("trunk-*"))
         for run in runs:
             first, last = store.metrics(run.id)[0], store.metrics(run.id)[-1]
             if run.tokens == 640:
