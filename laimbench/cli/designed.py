@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from laimbench.cli.runs import number
 from laimbench.errors import InputError
 
 FAR = 10.0  # times the largest run's compute: where an optimum is asked for unless the question says
@@ -51,9 +52,11 @@ def design_sweep(
         run_sequentially(designer, lab, lambda plan, spent: _tell(console, amount, quantity, plan, spent))
         designer.learn(lab.results(), bootstrap=400)
         value, low, high = map(quantity.natural, designer.interval())
+        half = quantity.half_width(low, high)
         outcome = {**first, "spent": lab.spent(), "runs": int(designer.done.sum()),
-                   "obtained": None if np.isnan(value) else {"value": value, "low": low, "high": high,
-                                                             "half_width": quantity.half_width(low, high)},
+                   "obtained": None if np.isnan(value) else {
+                       name: number if np.isfinite(number) else None
+                       for name, number in {"value": value, "low": low, "high": high, "half_width": half}.items()},
                    "law": designer.fit and designer.fit.params, "warnings": designer.fit.warnings if designer.fit else [],
                    "noise": designer.noise.one}  # fmt: skip
         store.save_document("design", outcome)
@@ -151,5 +154,7 @@ def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
         return
     for warning in outcome["warnings"]:
         console.print(f"note: {warning}")
-    console.print(f"{outcome['question']}: {obtained['value']:.4g}, 95 % {obtained['low']:.4g} to {obtained['high']:.4g}; obtained "
-                  f"{_width(outcome, obtained['half_width'])}, expected {_width(outcome, outcome['expected_half_width'])}")  # fmt: skip
+    value, low, high = (number(obtained[name], ".4g") or "open" for name in ("value", "low", "high"))
+    half = obtained["half_width"]
+    console.print(f"{outcome['question']}: {value}, 95 % {low} to {high}; obtained {_width(outcome, np.inf if half is None else half)}, "
+                  f"expected {_width(outcome, outcome['expected_half_width'])}")  # fmt: skip

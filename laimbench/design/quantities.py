@@ -74,7 +74,7 @@ def exponent() -> Quantity:
 
     def value(theta: np.ndarray) -> np.ndarray:
         alpha, beta = theta[..., 2], theta[..., 4]
-        return alpha * beta / (alpha + beta)
+        return _where_there_is_an_optimum(theta, lambda: alpha * beta / (alpha + beta))
 
     def gradient(theta: np.ndarray) -> np.ndarray:
         alpha, beta = theta[..., 2], theta[..., 4]
@@ -91,7 +91,8 @@ def optimum(compute: float) -> Quantity:
 
     def value(theta: np.ndarray) -> np.ndarray:
         _, log_a, alpha, log_b, beta = np.moveaxis(theta, -1, 0)
-        return (np.log(alpha) + log_a - np.log(beta) - log_b + beta * log_c) / (alpha + beta)
+        found = lambda: (np.log(alpha) + log_a - np.log(beta) - log_b + beta * log_c) / (alpha + beta)  # noqa: E731
+        return _where_there_is_an_optimum(theta, found)
 
     def gradient(theta: np.ndarray) -> np.ndarray:
         alpha, beta = theta[..., 2], theta[..., 4]
@@ -110,6 +111,9 @@ def prediction(compute: float) -> Quantity:
         law = {"E": E, "A": np.exp(log_a), "alpha": alpha, "B": np.exp(log_b), "beta": beta}
         return tuple(column[..., 0] for column in closed_form(law, np.array([compute])))
 
+    def value(theta: np.ndarray) -> np.ndarray:
+        return _where_there_is_an_optimum(theta, lambda: np.log(best(theta)[2]))
+
     def gradient(theta: np.ndarray) -> np.ndarray:
         params, tokens, _ = best(theta)
         # At the optimum, to move the split changes nothing: only the law's own parameters do.
@@ -120,9 +124,15 @@ def prediction(compute: float) -> Quantity:
         compute,
         f"least loss at {compute:.3g} FLOPs",
         True,
-        lambda theta: np.log(best(theta)[2]),
+        value,
         gradient,
     )
+
+
+def _where_there_is_an_optimum(theta: np.ndarray, value: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return a value, infinite for laws (..., 5) whose loss does not fall with both size and tokens: of refits some may be such."""
+    with np.errstate(all="ignore"):
+        return np.where((theta[..., [2, 4]] > 0).all(-1), value(), np.inf)
 
 
 def log_loss(theta: np.ndarray, log_n: np.ndarray, log_d: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ FIRST_SHARE = 0.25  # of the budget, for the first part
 END_SHARE = 0.02  # of the budget that is left unspent where nothing more fits
 FEWEST = LAW_SIZE + 3  # configurations from which on a law is fitted: with fewer there is no interval
 DRAWS, KEPT_DRAWS = 64, 8  # bootstrap refits after each part, and how many of them are laws to plan with
+SOUND = (0.02, 2.0)  # exponents of laws that are planned with
 PRIOR_WEIGHT = 5.0  # runs that the prior's noise is worth
 
 
@@ -93,7 +94,7 @@ class Designer:
     laws: np.ndarray = None
     noise: Noise = NOISE
     fit: Fit | None = None
-    good: list[Result] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     done: np.ndarray = field(init=False)
     excluded: np.ndarray = field(init=False)
 
@@ -116,22 +117,28 @@ class Designer:
 
     def learn(self, results: Sequence[Result], bootstrap: int = DRAWS) -> None:
         """Take in all results so far."""
-        good = [r for r in results if np.isfinite(r.loss)]
+        self.results = list(results)
+        good = self.good
         self.done = np.bincount([r.candidate for r in good], minlength=len(self.done))
         self.excluded[[r.candidate for r in results if not np.isfinite(r.loss)]] = True
         if np.count_nonzero(self.done) < FEWEST:
             return
-        self.good, self.fit = good, fit_results(self.space, good, bootstrap)
+        self.fit = fit_results(self.space, good, bootstrap)
         self.noise = noise_of(self.fit, [r.candidate for r in good])
         draws = self.fit.samples
-        sound = draws[(draws[:, [2, 4]] > 0.02).all(1) & (draws[:, [2, 4]] < 2).all(1) & (draws[:, 0] > 0)]
+        sound = draws[_is_sound(draws)]
         best = self.fit.theta
-        if best[0] > 0 and (best[[2, 4]] > 0.02).all() and len(sound) >= KEPT_DRAWS:
+        if _is_sound(best) and len(sound) >= KEPT_DRAWS:
             # Spread over the quantity, so that a few stand for all.
             order = (sound[:, 2] if isinstance(self.quantity, Speedup) else self.quantity.value(sound)).argsort()
             self.laws = np.concatenate(
                 [best[None], sound[order[np.linspace(0, len(order) - 1, KEPT_DRAWS).astype(int)]]]
             )
+
+    @property
+    def good(self) -> list[Result]:
+        """The runs that did not fail."""
+        return [r for r in self.results if np.isfinite(r.loss)]
 
     def interval(self) -> tuple[float, float, float]:
         """Return value and ends of the quantity's interval by the fit, on the quantity's scale; NaN without one."""
@@ -149,6 +156,12 @@ def fit_results(space: Space, results: Sequence[Result], bootstrap: int) -> Fit:
     return fit_chinchilla(
         space.params[index], space.tokens[index], [r.loss for r in results], bootstrap=bootstrap, clusters=index
     )
+
+
+def _is_sound(laws: np.ndarray) -> np.ndarray:
+    """Say of which laws (..., 5) loss falls with size and with tokens, and neither at once nor hardly ever."""
+    exponents = laws[..., [2, 4]]
+    return ((exponents > SOUND[0]) & (exponents < SOUND[1])).all(-1)
 
 
 def noise_of(fit: Fit, labels: Sequence[int]) -> Noise:
@@ -169,11 +182,14 @@ def _drawn(squares: float, degrees: int, prior: float) -> float:
 
 
 def part_of(
-    plan: Plan, space: Space, done: np.ndarray, most: float, cheapest_first: bool, cost_scale: float
+    plan: Plan, space: Space, results: Sequence[Result], most: float, cheapest_first: bool, cost_scale: float
 ) -> list[tuple[int, int]]:
-    """Return the runs (candidate, seed) of a plan to train next: at least one, then more up to a cost of ``most``."""
-    sign = 1 if cheapest_first else -1
-    runs = [(run, done[run] + k) for run in np.flatnonzero(plan.counts) for k in range(plan.counts[run])]
+    """Return the runs (candidate, seed) of a plan to train next: at least one, then more up to a cost of ``most``. Seeds are the first free."""
+    sign, taken = 1 if cheapest_first else -1, {(r.candidate, r.seed) for r in results}
+    runs = []
+    for run in np.flatnonzero(plan.counts):
+        free = [(run, seed) for seed in range(MOST_SEEDS) if (run, seed) not in taken]
+        runs += free[: plan.counts[run]]
     runs.sort(key=lambda run: (sign * space.costs[run[0]], run))
     costs = np.cumsum([space.costs[run] * cost_scale for run, _ in runs])
     return [(int(run), int(seed)) for run, seed in runs[: max(1, int(np.searchsorted(costs, most, side="right")))]]
@@ -196,7 +212,7 @@ def run_sequentially(
             return
         tell(plan, spent)
         part = part_of(
-            plan, designer.space, designer.done, FIRST_SHARE * left if first else left / 2, first, cost_scale
+            plan, designer.space, designer.results, FIRST_SHARE * left if first else left / 2, first, cost_scale
         )
         lab.train(part)
         expected = sum(designer.space.costs[run] for run, _ in part)

@@ -30,7 +30,9 @@ FEWEST_STEPS = 100  # fewer are a warm-up and not a run
 MOST_EPOCHS = (
     4.0  # over the data: up to there a token that is seen again is nearly worth a fresh one (Muennighoff et al. 2023)
 )
+MEASURED = slice(0, 9, 2)  # of WIDTHS: up to 512, for a line of two parameters
 MEASURING_SHARE, LEAST_MEASURING_S = 0.02, 5.0  # of a budget in time
+DEARER = 8  # times what a size took, the next may take
 SETTINGS = {"evals": 2}  # the law wants final losses only
 FAMILY = "gpt"
 BASE_KEYS = ("family", "data", "dtype", "backends", "train")
@@ -122,7 +124,6 @@ def affordable(base: Base, budget: Amount) -> Affordable:
         InputError: nothing fits, or the data's or model's settings are wrong.
     """
     memory = provenance.memory_bytes() * USABLE_MEMORY
-    facts = {}
     costs = _measure(base, budget) if budget.unit == "seconds" else {}
     longest = _most_tokens(base)
     params, tokens, paid, widths = [], [], [], []
@@ -157,7 +158,8 @@ def _measure(base: Base, budget: Amount) -> dict[str, StepCost]:
     timings: dict[str, list[Timing]] = {backend: [] for backend in base.backends}
     config = base.config(WIDTHS[0], 1)
     Trainer(config)  # what is slow the first time: data, threads
-    for width in WIDTHS[::2]:
+    for width in WIDTHS[MEASURED]:
+        begun = time.perf_counter()
         for backend in base.backends:
             started = time.perf_counter()
             built = Trainer(base.config(width, 10**9, backend=backend))
@@ -168,7 +170,7 @@ def _measure(base: Base, budget: Amount) -> dict[str, StepCost]:
                 built.train_step()
                 steps.append(time.perf_counter() - before)
             timings[backend].append(Timing(built.flops_per_step, float(np.median(steps)), start_s))
-        if time.perf_counter() + 4 * (time.perf_counter() - started) > until:
+        if time.perf_counter() + DEARER * (time.perf_counter() - begun) > until:
             break
     evaluation_steps = max(1, config.eval_tokens // config.tokens_per_step)
     return {backend: fit_costs(found, evaluation_steps) for backend, found in timings.items()}

@@ -86,13 +86,15 @@ def test_a_lab_that_does_nothing_is_not_asked_for_ever(space):
 
 def test_the_first_part_is_cheap_runs_and_later_ones_are_dear(space):
     plan = Designer(space, exponent(), BUDGET).plan(BUDGET)
-    done = np.zeros(len(space.costs), int)
-    cheap, dear = (part_of(plan, space, done, 0.25 * BUDGET, cheapest, 1.0) for cheapest in (True, False))
+    cheap, dear = (part_of(plan, space, [], 0.25 * BUDGET, cheapest, 1.0) for cheapest in (True, False))
     assert len(cheap) > len(dear) and set(cheap) | set(dear) <= {
         (r, s) for r in np.flatnonzero(plan.counts) for s in range(4)
     }
     for part in (cheap, dear):
         assert sum(space.costs[run] for run, _ in part) <= 0.25 * BUDGET
+    run, seed = next(at for at in cheap if at[1] == 0)
+    again = part_of(plan, space, [Result(run, 0, 1.0)], 0.25 * BUDGET, True, 1.0)
+    assert (run, seed) not in again and (run, 1) in again
 
 
 def test_a_planted_speed_up_is_found(space):

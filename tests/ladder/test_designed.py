@@ -139,13 +139,22 @@ def test_a_speed_up_is_designed_for_in_pairs(sweep_to, tmp_path):
     assert {tuple(run.backend for run in group) for ladder in trained for group in ladder.groups} == {("torch", "laim")}
     # 1.1 times the tokens' worth at 1 / 0.8 of the speed
     obtained = document["obtained"]
-    assert obtained["value"] == pytest.approx(1.375, rel=0.05) and 0 < obtained["half_width"] < 3 * document["expected_half_width"]
+    assert (
+        obtained["value"] == pytest.approx(1.375, rel=0.05)
+        and 0 < obtained["half_width"] < 3 * document["expected_half_width"]
+    )
 
 
 def test_a_dry_run_trains_nothing(sweep_to, tmp_path):
     document, trained, _ = sweep_to("30m", question="prediction@1e16", dry_run=True)
     assert not trained and not (tmp_path / "runs.sqlite").exists()
     assert document["expected_half_width"] > 0 and document["planned_cost"] <= 1800
+
+
+def test_steps_are_timed(monkeypatch):
+    monkeypatch.setattr(designed, "WIDTHS", (8, 16, 24))
+    (cost,) = designed._measure(make_base(VALUES, "exponent"), Amount(100, "seconds")).values()
+    assert cost.step_s(1e6) > 0 and cost.run_s(1e6, 100, 2, 8) > 100 * cost.step_s(1e6) and cost.fixed_s >= 0
 
 
 def test_runs_are_within_the_bounds_of_a_law():

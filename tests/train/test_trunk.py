@@ -66,7 +66,7 @@ def test_branches_are_runs_from_scratch(change, tmp_path):
     assert shorter.evaluations[0].step == (0 if change else 8) and same(shorter, trained(config_of(15)))
 
 
-def test_what_is_damaged_or_another_runs_is_not_begun_from(tmp_path):
+def test_what_is_damaged_or_another_runs_is_not_begun_from(tmp_path, monkeypatch):
     trained(config_of(10), tmp_path)
     (path,) = states(tmp_path)
     for other in ({"seed": 1}, {"lr": 1e-3}, {"warmup_steps": 3}):
@@ -74,6 +74,11 @@ def test_what_is_damaged_or_another_runs_is_not_begun_from(tmp_path):
         Trunk(tmp_path, trainer).begin()
         assert trainer.step == 0
         assert trunk_key(trainer.config) != trunk_key(config_of(20)) == trunk_key(config_of(10))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("laimbench.train.trunk.surroundings", lambda: {"machine": "another"})
+        trainer = Trainer(config_of(20))
+        Trunk(tmp_path, trainer).begin()
+        assert trainer.step == 0
     path.write_bytes(path.read_bytes()[:-1])
     trainer = Trainer(config_of(20))
     Trunk(tmp_path, trainer).begin()
