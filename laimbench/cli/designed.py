@@ -2,6 +2,7 @@
 
 import time
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def design_sweep(
                       f"a run {cost.fixed_s:.2f} s beside its steps")  # fmt: skip
     quantity = quantity_of(question, options.space)
     designer = Designer(options.space, quantity, amount.value)
-    with Store(store_path) if not dry_run else _nothing() as store:
+    with nullcontext() if dry_run else Store(store_path) as store:
         if store is not None:
             lab = LadderLab(name, base, options, amount, store, train, started)
             designer.learn(lab.results())
@@ -87,11 +88,6 @@ def quantity_of(question: str, space) -> Any:
         # One digit, so that it is the same when costs are measured again.
         compute = float(f"{(FAR if name == 'optimum' else 1) * 6 * (space.params * space.tokens).max():.0e}")
     return {"optimum": quantities.optimum, "prediction": quantities.prediction, "speedup": Speedup}[name](compute)
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
 
 
 def _finished(store_path: Path, name: str) -> dict[str, Any] | None:

@@ -88,6 +88,8 @@ def make_base(values: dict[str, Any], question: str) -> Base:
                 f"{key} is given with --budget, expected only {', '.join(BASE_KEYS)}: the design chooses the rest"
             )
     train = values.get("train", {})
+    if not isinstance(train, dict):
+        raise InputError(f"train is {train!r}, expected a table")
     for key in train:
         if key not in TRAIN_KEYS:
             raise InputError(f"unknown key 'train.{key}', expected one of {', '.join(TRAIN_KEYS)}")
@@ -98,8 +100,10 @@ def make_base(values: dict[str, Any], question: str) -> Base:
         )
     paired = question.startswith("speedup")
     backends = values.get("backends", ["torch", "laim"] if paired else ["laim"])
-    base = Base({**SETTINGS, **common, **train}, tuple(backends if isinstance(backends, list) else [backends]))
-    if len(set(base.backends)) != 1 + paired:
+    base = Base(
+        {**SETTINGS, **common, **train}, tuple(map(str, backends if isinstance(backends, list) else [backends]))
+    )
+    if len(base.backends) != 1 + paired or len(set(base.backends)) != len(base.backends):
         raise InputError(
             f"backends are {backends}, expected {'two different ones' if paired else 'one'} to design for {question}"
         )

@@ -180,7 +180,8 @@ def test_what_is_no_budget_is_refused(text):
 
 @pytest.mark.parametrize(
     ("values", "words"), [({"sizes": [{"width": 8}]}, "sizes"), ({"family": "vit"}, "vit"), ({"seeds": [1]}, "seeds"),
-                          ({"train": {"lrr": 1}}, "train.lrr"), ({"backends": ["laim", "torch"]}, "one"), ({"backends": ["jax"]}, "jax")]
+                          ({"train": {"lrr": 1}}, "train.lrr"), ({"backends": ["laim", "torch"]}, "one"), ({"backends": ["jax"]}, "jax"),
+                          ({"train": 3}, "train is 3"), ({"backends": [["laim"]]}, "laim"), ({"train": {"lr": "x"}}, "lr")]
 )  # fmt: skip
 def test_what_the_design_chooses_is_refused(values, words):
     with pytest.raises(InputError, match=words):
