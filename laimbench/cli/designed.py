@@ -149,7 +149,7 @@ def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
         console.print("no interval: too few runs succeeded")
         return
     for warning in outcome["warnings"]:
-        console.print(f"note: {warning}")
+        console.print(f"note: {warning}", markup=False)
     value, low, high = (number(obtained[name], ".4g") or "open" for name in ("value", "low", "high"))
     half = obtained["half_width"]
     console.print(f"{outcome['question']}: {value}, 95 % {low} to {high}; obtained {_width(outcome, np.inf if half is None else half)}, "

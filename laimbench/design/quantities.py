@@ -15,9 +15,8 @@ from laimbench.laws.planning.allocation import closed_form
 from laimbench.laws.units import parse_flops
 
 LAW_SIZE = 5
-HUBER = (
-    np.pi / 2
-)  # how much more variance a fit by narrow Huber loss has under normal noise than least squares (Huber 1964)
+# How much more variance a fit by narrow Huber loss has under normal noise than least squares: that of the median (Huber 1964).
+HUBER = np.pi / 2
 NAMES = ("exponent", "optimum", "speedup", "prediction")
 
 
@@ -52,7 +51,8 @@ class Quantity:
 
     def half_width(self, low: float, high: float) -> float:
         """Return half of an interval with these ends in their own unit, on the scale of ``value``."""
-        return float(np.log(high / low) if self.logarithmic else high - low) / 2
+        with np.errstate(divide="ignore"):
+            return float(np.log(high) - np.log(low) if self.logarithmic else high - low) / 2
 
 
 def parse_question(text: str) -> tuple[str, float | None]:

@@ -55,7 +55,7 @@ class Speedup:
         return float(np.exp(value))
 
     def half_width(self, low: float, high: float) -> float:
-        return float(np.log(high / low)) / 2
+        return float(np.log(high) - np.log(low)) / 2
 
     def estimate(
         self, law: np.ndarray, logs: tuple[np.ndarray, np.ndarray], pairs: "Sequence[Result]", level: float
