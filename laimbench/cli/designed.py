@@ -38,7 +38,7 @@ def design_sweep(
     for backend, cost in options.costs.items():
         console.print(f"{backend}: a step takes {1e3 * cost.overhead_s:.2f} ms and 1 s per {1 / max(cost.s_per_flop, 1e-30):.3g} FLOPs, "
                       f"a run {cost.fixed_s:.2f} s beside its steps")  # fmt: skip
-    quantity = quantity_of(question, options.space)
+    quantity = quantity_of(question, options.space, amount.value)
     designer = Designer(options.space, quantity, amount.value)
     with nullcontext() if dry_run else Store(store_path) as store:
         if store is not None:
@@ -46,6 +46,8 @@ def design_sweep(
             designer.learn(lab.results())
         spent = 0.0 if store is None else lab.spent()
         plan = designer.plan(amount.value - spent)
+        if not plan.counts.any() and not designer.done.any():
+            raise InputError(f"--budget is {amount.text()}: no run fits it, expected a larger one")
         first = _facts(name, quantity, amount, plan)
         print_design(console, base, options, amount, plan, designer, first)
         if dry_run:
@@ -78,15 +80,17 @@ def base_values(ladder: Path | None, family: str | None, data: str | None) -> di
     return values | {key: value for key, value in (("family", family), ("data", data)) if value is not None}
 
 
-def quantity_of(question: str, space) -> Any:
+def quantity_of(question: str, space, budget: float) -> Any:
     from laimbench.design import Speedup, quantities
+    from laimbench.design.sequential import MOST_SHARE
 
     name, compute = quantities.parse_question(question)
     if name == "exponent":
         return quantities.exponent()
     if compute is None:
         # One digit, so that it is the same when costs are measured again.
-        compute = float(f"{(FAR if name == 'optimum' else 1) * 6 * (space.params * space.tokens).max():.0e}")
+        largest = 6 * (space.params * space.tokens)[space.costs <= MOST_SHARE * budget].max(initial=1.0)
+        compute = float(f"{(FAR if name == 'optimum' else 1) * largest:.0e}")
     return {"optimum": quantities.optimum, "prediction": quantities.prediction, "speedup": Speedup}[name](compute)
 
 
@@ -105,6 +109,8 @@ def _facts(name: str, quantity, amount, plan) -> dict[str, Any]:
 
 
 def print_design(console: Console, base, options, amount, plan, designer, facts: dict[str, Any]) -> None:
+    from laimbench.design.sequential import FEWEST
+
     space = options.space
     table = Table(title=f"{facts['name']}: planned, redone after each part of it")
     for column in ("width", "parameters", "tokens (seeds)", "runs", "cost"):
@@ -115,6 +121,10 @@ def print_design(console: Console, base, options, amount, plan, designer, facts:
         table.add_row(str(width), f"{space.params[at[0]]:,.0f}", tokens, str(plan.counts[at].sum()),
                       amount.text(float(space.costs[at] @ plan.counts[at])))  # fmt: skip
     console.print(table)
+    if np.count_nonzero(plan.counts + designer.done) < FEWEST:
+        console.print(
+            f"note: room for fewer than {FEWEST} configurations: there will be no interval; a larger budget is needed"
+        )
     laws, noise = plan.laws, plan.noise
     source = "the fit so far" if designer.fit is not None else "the prior"
     console.print(f"Laws planned with: {len(laws)} of {source}, alpha {laws[:, 2].min():.2f} to {laws[:, 2].max():.2f}, beta "
@@ -146,7 +156,7 @@ def _print_outcome(console: Console, outcome: dict[str, Any]) -> None:
     )
     obtained = outcome["obtained"]
     if obtained is None:
-        console.print("no interval: too few runs succeeded")
+        console.print("no interval: too few configurations were trained")
         return
     for warning in outcome["warnings"]:
         console.print(f"note: {warning}", markup=False)

@@ -22,6 +22,9 @@ LEVEL = 0.95
 MOST_SEEDS = 4
 MOST_SHARE = 0.2  # of the budget that one run may take: a failure costs no more
 LEAST_SHARE = 1e-3  # below, there would be thousands of runs
+SLACK = (
+    4.0  # candidates reach this factor beyond both, for a machine that turns out faster or slower than it was measured
+)
 FIRST_SHARE = 0.25  # of the budget, for the first part
 END_SHARE = 0.02  # of the budget that is left unspent where nothing more fits
 FEWEST = LAW_SIZE + 3  # configurations from which on a law is fitted: with fewer there is no interval
@@ -106,7 +109,9 @@ class Designer:
 
     def plan(self, left: float, cost_scale: float = 1.0) -> Plan:
         """Return the best runs for what is left of the budget; cost_scale: of a run's cost over the space's, as it turned out."""
-        costs = np.where(self.excluded, np.inf, self.space.costs * cost_scale)
+        costs = self.space.costs * cost_scale
+        fitting = (costs >= LEAST_SHARE * self.budget) & (costs <= MOST_SHARE * self.budget) & ~self.excluded
+        costs = np.where(fitting, costs, np.inf)
         candidates = Candidates(self.quantity.observed(self.laws, *self.space.logs), self.quantity.gradient(self.laws), costs,
                                 self.quantity.noise(self.noise), self.done)  # fmt: skip
         counts = whole_runs(candidates, left, MOST_SEEDS)
@@ -227,10 +232,12 @@ def run_sequentially(
 
 
 def candidate_tokens(cost_of: Callable[[float], float], budget: float, least: float, most: float) -> list[float]:
-    """Return token counts for one size, a factor of sqrt(2) apart, from ``least`` to ``most``, whose cost is a fit share of the budget."""
+    """Return token counts for one size, a factor of sqrt(2) apart, from ``least`` to ``most``, whose cost is, or may turn out to be, a fit
+    share of the budget.
+    """
     counts, tokens = [], least
     while tokens <= most:
-        if LEAST_SHARE * budget <= cost_of(tokens) <= MOST_SHARE * budget:
+        if LEAST_SHARE / SLACK * budget <= cost_of(tokens) <= MOST_SHARE * SLACK * budget:
             counts.append(tokens)
         tokens *= np.sqrt(2)
     return counts

@@ -12,7 +12,7 @@ import numpy as np
 
 from laimbench import provenance
 from laimbench.design.costs import StepCost, Timing, fit_costs
-from laimbench.design.sequential import MOST_SEEDS, MOST_SHARE, Result, Space, candidate_tokens
+from laimbench.design.sequential import MOST_SEEDS, MOST_SHARE, SLACK, Result, Space, candidate_tokens
 from laimbench.errors import InputError
 from laimbench.ladder.config import TRAIN_KEYS, Ladder
 from laimbench.ladder.plan import MEASURED_STEPS, TRAINING_BYTES, USABLE_MEMORY, run_key
@@ -148,7 +148,7 @@ def affordable(base: Base, budget: Amount) -> Affordable:
         low, high = (ratio * facts.params for ratio in TOKENS_PER_PARAM)
         low = max(low, FEWEST_STEPS * step)
         found = candidate_tokens(cost, budget.value, low, min(high, longest))
-        if not found and cost(low) > MOST_SHARE * budget.value:
+        if not found and cost(low) > MOST_SHARE * SLACK * budget.value:
             break
         for count in found:
             count = round(count / step) * step
