@@ -1,5 +1,8 @@
 """Gradients against finite differences, optima against the planner's."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -56,3 +59,8 @@ def test_questions_are_read():
     for wrong in ("exponents", "prediction", "exponent@1e20", "optimum@", "speedup@5x", ""):
         with pytest.raises(InputError):
             parse_question(wrong)
+
+
+def test_designs_need_no_torch():
+    code = "import sys, laimbench.design, laimbench.design.costs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
