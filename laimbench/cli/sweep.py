@@ -130,7 +130,7 @@ def run_ladder(
     writers = open_writers(log, ladder.name)
     with Store(store) as opened:
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
-        with SweepProgress(console, total, Logs(opened, writers).look) as progress:
+        with SweepProgress(console, total, Logs(opened, writers, console.print).look) as progress:
             outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints, save_every_s=save_every_s)
     tell(console, outcome, store)
     return outcome
@@ -158,7 +158,7 @@ def launch(
     threads = max(1, os.cpu_count() // fitting)
     console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
     with Store(store) as opened, Interrupt() as interrupt:
-        following, logs = Following(opened, told=opened.statuses()), Logs(opened, writers)
+        following, logs = Following(opened, told=opened.statuses()), Logs(opened, writers, console.print)
 
         def look() -> None:
             for event in following.news():

@@ -3,7 +3,7 @@
 What is written is read back from the store, so that it is the same with any launcher, and a sweep that goes on writes on from there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,22 +100,30 @@ def open_writers(texts: Sequence[str], sweep: str) -> list[Writer]:
     """Return the writers of ``tensorboard:FOLDER``, ``wandb:PROJECT``, ``mlflow:URI``, each with or without what follows the colon.
 
     Raises:
-        InputError: another name, or a package that is not installed.
+        InputError: another name, a package that is not installed, or a place that cannot be written to.
     """
     writers = []
     for text in texts:
         name, _, where = text.partition(":")
         if name not in WRITERS:
             raise InputError(f"--log is {text!r}, expected one of {', '.join(WRITERS)}, with :FOLDER, :PROJECT or :URI")
-        writers.append(WRITERS[name](where, sweep))
+        try:
+            writers.append(WRITERS[name](where, sweep))
+        except (InputError, ModuleNotFoundError):
+            raise
+        except Exception as error:  # each library has its own
+            raise InputError(f"--log {text}: {error}") from None
     return writers
 
 
 class Logs:
-    """Writes what the store has come to hold since the last look; evaluations from before this sweep's start are not written again."""
+    """Writes what the store has come to hold since the last look; evaluations from before this sweep's start are not written again.
 
-    def __init__(self, store: Store, writers: Sequence[Writer]):
-        self._store, self._writers, self._begun = store, writers, set()
+    A writer that fails is left out from then on, with one ``note``: what it has to say costs no run.
+    """
+
+    def __init__(self, store: Store, writers: Sequence[Writer], note: Callable[[str], None] = print):
+        self._store, self._writers, self._note, self._begun = store, list(writers), note, set()
         self._last = {}
         if writers:
             for run in store.runs(status="running"):
@@ -129,24 +137,29 @@ class Logs:
         if key not in self._begun:
             self._begun.add(key)
             name = f"{run.family}-{run.size}-{run.tokens}-{run.dtype}-s{run.seed}-{run.backend}-{key[:8]}"
-            for writer in self._writers:
-                writer.begin(key, name, run.config)
+            self._tell("begin", key, name, run.config)
         for row in self._store.metrics(run.id):
             if row.step > self._last.get(key, -1):
                 self._last[key] = row.step
                 values = {name: value for name, value in row.to_dict().items() if name in SHOWN and value is not None}
-                for writer in self._writers:
-                    writer.write(key, row.step, values)
+                self._tell("write", key, row.step, values)
         if run.status != "running":
             self._begun.discard(key)
-            for writer in self._writers:
-                writer.finish(key, run.status == "done")
+            self._tell("finish", key, run.status == "done")
+
+    def _tell(self, what: str, *values: Any) -> None:
+        for writer in list(self._writers):
+            try:
+                getattr(writer, what)(*values)
+            except Exception as error:  # each library has its own
+                self._writers.remove(writer)
+                self._note(f"{type(writer).__name__} is not written to any more: {error}")
 
 
 def _import(module: str, package: str) -> Any:
     try:
         return import_module(module)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
         raise InputError(
-            f"--log {package} needs the Python package {package}: pip install 'laimbench[{package}]'"
+            f"--log {package} needs the Python package {error.name}: pip install 'laimbench[{package}]'"
         ) from None

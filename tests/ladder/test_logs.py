@@ -116,6 +116,19 @@ def test_wandb_and_mlflow(tmp_path, monkeypatch):
     assert ("t", "val_loss", 10) in seen and seen[-2:] == ["exit 0", "FINISHED"]
 
 
+def test_a_logger_that_fails_costs_no_run(tmp_path):
+    class Broken(Calls):
+        def write(self, key, step, values):
+            raise ConnectionError("no route")
+
+    calls, notes = Calls(), []
+    with Store(tmp_path / "runs.sqlite") as store:
+        logs = Logs(store, [Broken(), calls], notes.append)
+        with SweepProgress(console(), 1.0, logs.look) as progress:
+            assert sweep(make_ladder(LADDER), store, listener=progress).trained == 1
+    assert notes == ["Broken is not written to any more: no route"] and len(calls.seen) == 5
+
+
 def test_what_is_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"laimbench\[wandb\]"):
