@@ -109,8 +109,6 @@ def _facts(name: str, quantity, amount, plan) -> dict[str, Any]:
 
 
 def print_design(console: Console, base, options, amount, plan, designer, facts: dict[str, Any]) -> None:
-    from laimbench.design.sequential import FEWEST
-
     space = options.space
     table = Table(title=f"{facts['name']}: planned, redone after each part of it")
     for column in ("width", "parameters", "tokens (seeds)", "runs", "cost"):
@@ -121,9 +119,10 @@ def print_design(console: Console, base, options, amount, plan, designer, facts:
         table.add_row(str(width), f"{space.params[at[0]]:,.0f}", tokens, str(plan.counts[at].sum()),
                       amount.text(float(space.costs[at] @ plan.counts[at])))  # fmt: skip
     console.print(table)
-    if np.count_nonzero(plan.counts + designer.done) < FEWEST:
+    fewest = designer.quantity.fewest
+    if np.count_nonzero(plan.counts + designer.done) < fewest:
         console.print(
-            f"note: room for fewer than {FEWEST} configurations: there will be no interval; a larger budget is needed"
+            f"note: room for fewer than {fewest} configurations: there will be no interval; a larger budget is needed"
         )
     laws, noise = plan.laws, plan.noise
     source = "the fit so far" if designer.fit is not None else "the prior"

@@ -15,6 +15,7 @@ from laimbench.laws.planning.allocation import closed_form
 from laimbench.laws.units import parse_flops
 
 LAW_SIZE = 5
+FEWEST = LAW_SIZE + 3  # configurations from which on a law is fitted: with fewer there is no interval
 # How much more variance a fit by narrow Huber loss has under normal noise than least squares: that of the median (Huber 1964).
 HUBER = np.pi / 2
 NAMES = ("exponent", "optimum", "speedup", "prediction")
@@ -34,6 +35,7 @@ class Quantity:
     gradient: Callable[[np.ndarray], np.ndarray]
 
     size = LAW_SIZE
+    fewest = FEWEST  # configurations for an interval
 
     @staticmethod
     def observed(laws: np.ndarray, log_n: np.ndarray, log_d: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from laimbench.design.optimal import Candidates, Noise, whole_runs
 from laimbench.design.prior import NOISE, plausible_laws
-from laimbench.design.quantities import LAW_SIZE, Quantity
+from laimbench.design.quantities import FEWEST, LAW_SIZE, Quantity
 from laimbench.design.speedup import Speedup
 from laimbench.errors import InputError
 from laimbench.laws import Fit, fit_chinchilla
@@ -27,7 +27,6 @@ SLACK = (
 )
 FIRST_SHARE = 0.25  # of the budget, for the first part
 END_SHARE = 0.02  # of the budget that is left unspent where nothing more fits
-FEWEST = LAW_SIZE + 3  # configurations from which on a law is fitted: with fewer there is no interval
 DRAWS, KEPT_DRAWS = 64, 8  # bootstrap refits after each part, and how many of them are laws to plan with
 SOUND = (0.02, 2.0)  # exponents of laws that are planned with
 PRIOR_WEIGHT = 5.0  # runs that the prior's noise is worth
@@ -147,8 +146,9 @@ class Designer:
 
     def interval(self) -> tuple[float, float, float]:
         """Return value and ends of the quantity's interval by the fit, on the quantity's scale; NaN without one."""
-        if isinstance(self.quantity, Speedup) and self.fit is not None:
-            return self.quantity.estimate(self.fit.theta, self.space.logs, self.good, LEVEL)
+        if isinstance(self.quantity, Speedup):
+            law = self.laws[0] if self.fit is None else self.fit.theta  # without a fit the prior's
+            return self.quantity.estimate(law, self.space.logs, self.good, LEVEL)
         if self.fit is None or not len(self.fit.samples):
             return (np.nan,) * 3
         low, high = self.fit.interval(self.quantity.value)

@@ -29,6 +29,7 @@ class Speedup:
     name = "speedup"
     logarithmic = True
     size = 2
+    fewest = size + 1
 
     @property
     def meaning(self) -> str:
@@ -63,9 +64,9 @@ class Speedup:
         """Return the log of the speed-up and its interval, by weighted least squares and Student's quantile over configurations; NaN with
         fewer than three.
         """
-        index = np.array([pair.candidate for pair in pairs])
+        index = np.array([pair.candidate for pair in pairs], int)
         cells, cell = np.unique(index, return_inverse=True)
-        if len(cells) <= self.size:
+        if len(cells) < self.fewest:
             return (np.nan,) * 3
         counts = np.bincount(cell)
         log_n, log_d = (column[cells] for column in logs)
