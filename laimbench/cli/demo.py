@@ -44,4 +44,4 @@ def demo(
     answers = make_report(console, store, out / "index.html")
     emit_json({"page": str(out / "index.html"), "store": str(store), "answers": [a.to_dict() for a in answers]}, json)
     for outcome in failures:
-        raise_failures(outcome)
+        raise_failures(outcome.failures)

@@ -1,9 +1,12 @@
 """Show a sweep while it runs: bars with ETA and live loss in a terminal, one line per run elsewhere."""
 
+from collections.abc import Callable
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from laimbench.ladder.interrupt import Interrupt
+from laimbench.ladder.plan import run_key
 from laimbench.ladder.sweep import Listener
 from laimbench.train import Evaluation, RunConfig, Trainer
 
@@ -15,8 +18,9 @@ def label(config: RunConfig) -> str:
 class SweepProgress(Listener):
     """A bar for the whole ladder, by FLOPs, and one for each run at work."""
 
-    def __init__(self, console: Console, total_flops: float):
-        self.console = console
+    def __init__(self, console: Console, total_flops: float, changed: Callable[[str], None] = lambda key: None):
+        """``changed`` is called with a run's key whenever the store has something new of it."""
+        self.console, self.changed = console, changed
         self.bars = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
@@ -53,9 +57,11 @@ class SweepProgress(Listener):
                          loss=f"train {evaluation.train_loss:.3f}  val {evaluation.val_loss:.3f}")  # fmt: skip
         self.bars.advance(self.whole, evaluation.flops - before)
         self.runs[config] = task, evaluation.flops, evaluation
+        self.changed(run_key(config))
 
     def finished(self, config: RunConfig, error: str) -> None:
         task, _, evaluation = self.runs[config]
+        self.changed(run_key(config))
         self.bars.remove_task(task)
         if error:
             self.console.print(f"{label(config)}: failed: {error}")

@@ -1,6 +1,7 @@
 """``laimbench sweep``: train a ladder."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +27,24 @@ SaveEveryOption = Annotated[
 
 
 def sweep(
-    ladder: Annotated[Path, typer.Argument(help="A ladder in TOML; see configs/.")],
+    ladder: Annotated[
+        Path | None,
+        typer.Argument(help="A ladder in TOML; see configs/. With --budget: without sizes, tokens and seeds."),
+    ] = None,
     store: Annotated[Path, typer.Option(help="The store to write to.")] = Path("runs.sqlite"),
+    budget: Annotated[
+        str, typer.Option(help="Choose the runs that tell most for this time (30m, 5h) or these FLOPs (1e18).")
+    ] = "",
+    question: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="With --budget, what is to be known best: exponent, optimum[@FLOPS], speedup[@FLOPS], "
+            "prediction@FLOPS.",
+        ),
+    ] = "exponent",
+    family: Annotated[str | None, typer.Option(help="With --budget and no ladder: gpt.")] = None,
+    data: Annotated[str | None, typer.Option(help="With --budget: the data source.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print models, FLOPs and expected minutes; train nothing.")
     ] = False,
@@ -42,12 +59,46 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(help="With --launcher local: processes; by default one for each core.", min=1)
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="WHERE",
+            help="Write evaluations to tensorboard[:FOLDER], wandb[:PROJECT] or "
+            "mlflow[:URI] too; may be given several times.",
+        ),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Train models of growing size with several backends, same seeds and data. Started again, it goes on where it stopped."""
+    """Train models of growing size with several backends, same seeds and data. Started again, it goes on where it stopped.
+
+    With --budget the runs are chosen by optimal design, and chosen anew as results come in; see docs/design.md.
+    """
     from laimbench.ladder import load_ladder, plan_ladder
 
     console = console_for(json)
+    if launcher not in LAUNCHERS:
+        raise InputError(f"--launcher is {launcher!r}, expected one of {', '.join(LAUNCHERS)}")
+
+    def train(planned):
+        if launcher == "local":
+            return launch(console, planned, store, checkpoints, save_every, workers or os.cpu_count(), log or [])
+        return run_ladder(console, planned, store, checkpoints, save_every, log or [])
+
+    if budget:
+        from laimbench.cli.designed import base_values, design_sweep
+
+        values = base_values(ladder, family, data)
+        document, failures = design_sweep(
+            console, train, store, budget=budget, question=question, values=values, dry_run=dry_run
+        )
+        emit_json(document, json)
+        raise_failures(failures)
+        return
+    if ladder is None:
+        raise InputError("no ladder, expected a TOML file, or --budget to have the runs chosen")
+    if family or data:
+        raise InputError("--family and --data are given without --budget, expected them in the ladder's file")
     planned = load_ladder(ladder)
     if dry_run:
         plans = []
@@ -56,47 +107,62 @@ def sweep(
         print_plan(console, plans)
         emit_json([plan.to_dict() for plan in plans], json)
         return
-    if launcher not in LAUNCHERS:
-        raise InputError(f"--launcher is {launcher!r}, expected one of {', '.join(LAUNCHERS)}")
-    if launcher == "local":
-        outcome = launch(console, planned, store, checkpoints, save_every, workers or os.cpu_count())
-    else:
-        outcome = run_ladder(console, planned, store, checkpoints, save_every)
+    outcome = train(planned)
     emit_json({"store": str(store), "trained": outcome.trained, "skipped": outcome.skipped,
                "failures": outcome.failures}, json)  # fmt: skip
-    raise_failures(outcome)
+    raise_failures(outcome.failures)
 
 
-def run_ladder(console: Console, ladder, store: Path, checkpoints: Path | None = None, save_every_s: float = EVERY_S):
+def run_ladder(
+    console: Console,
+    ladder,
+    store: Path,
+    checkpoints: Path | None = None,
+    save_every_s: float = EVERY_S,
+    log: Sequence[str] = (),
+):
     """Train a ladder into a store with progress on the console; return the outcome."""
     from laimbench.cli.progress import SweepProgress
     from laimbench.ladder import plan_ladder, sweep
+    from laimbench.ladder.logs import Logs, open_writers
     from laimbench.store import Store
 
+    writers = open_writers(log, ladder.name)
     with Store(store) as opened:
         total = sum(plan.flops for plan in plan_ladder(ladder, measure=False))
-        with SweepProgress(console, total) as progress:
+        with SweepProgress(console, total, Logs(opened, writers, console.print).look) as progress:
             outcome = sweep(ladder, opened, listener=progress, checkpoints=checkpoints, save_every_s=save_every_s)
     tell(console, outcome, store)
     return outcome
 
 
-def launch(console: Console, ladder, store: Path, checkpoints: Path | None, save_every_s: float, workers: int):
+def launch(
+    console: Console,
+    ladder,
+    store: Path,
+    checkpoints: Path | None,
+    save_every_s: float,
+    workers: int,
+    log: Sequence[str] = (),
+):
     """Train a ladder by several processes, with a line for each run that ends; return the outcome."""
     from laimbench.cli.watch import Following
     from laimbench.ladder import Job, launch_local, plan_ladder
     from laimbench.ladder.interrupt import Interrupt
     from laimbench.ladder.launcher import workers_that_fit
+    from laimbench.ladder.logs import Logs, open_writers
     from laimbench.store import Store
 
+    writers = open_writers(log, ladder.name)
     fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers)
     threads = max(1, os.cpu_count() // fitting)
     console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
     with Store(store) as opened, Interrupt() as interrupt:
-        following = Following(opened, told=opened.statuses())
+        following, logs = Following(opened, told=opened.statuses()), Logs(opened, writers, console.print)
 
         def look() -> None:
             for event in following.news():
+                logs.look(event["key"])
                 if event["event"] in ("done", "failed"):
                     console.print(following.line(event))
             interrupt.check()
@@ -115,11 +181,11 @@ def tell(console: Console, outcome, store: Path) -> None:
     )
 
 
-def raise_failures(outcome) -> None:
+def raise_failures(failures: list[str]) -> None:
     from laimbench.errors import RunError
 
-    if outcome.failures:
-        raise RunError(f"{len(outcome.failures)} of the runs failed, first: {outcome.failures[0]}")
+    if failures:
+        raise RunError(f"{len(failures)} of the runs failed, first: {failures[0]}")
 
 
 def print_plan(console: Console, plans) -> None:

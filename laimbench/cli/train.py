@@ -148,7 +148,7 @@ def train(
         if store is not None:
             with Store(store) as opened:
                 ladder = Ladder("train", ((config,),))
-                raise_failures(sweep(ladder, opened, listener=lines, save_every_s=save_every))
+                raise_failures(sweep(ladder, opened, listener=lines, save_every_s=save_every).failures)
                 summary = opened.find(run_key(config)).summary
         else:
             trainer = Trainer(config)

@@ -7,6 +7,7 @@ from typing import Any
 
 from laimbench.errors import InputError
 from laimbench.train import RunConfig
+from laimbench.train.schedule import warmup_steps
 
 TOP_KEYS = ("name", "family", "data", "backends", "seeds", "dtype", "tokens", "sizes", "train")
 SIZE_KEYS = ("size", "width", "depth", "heads", "kv_heads", "hidden", "tokens", "batch_size", "lr")
@@ -74,6 +75,7 @@ def make_ladder(values: dict[str, Any]) -> Ladder:
         if not budgets:
             raise InputError(f"{where}tokens is missing, expected a list of token budgets, here or at the top")
         own = {key: value for key, value in size.items() if key != "tokens"}
+        own |= _shared_warmup({**common, **own}, budgets, where)
         for tokens in budgets:
             for seed in seeds:
                 try:
@@ -85,6 +87,17 @@ def make_ladder(values: dict[str, Any]) -> Ladder:
                     raise InputError(f"{where}{error}") from None
                 groups.append(tuple(group))
     return Ladder(name, tuple(groups))
+
+
+def _shared_warmup(values: dict[str, Any], budgets: list[int], where: str) -> dict[str, int]:
+    """Return the warm-up of "wsd" runs of several token budgets: that of the least, in steps, so that they share a trunk."""
+    if values.get("schedule") != "wsd" or "warmup_steps" in values or len(budgets) < 2:
+        return {}
+    try:
+        least = RunConfig.from_dict({**values, "tokens": min(budgets)})
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
+    return {"warmup_steps": warmup_steps(least.total_steps, least.warmup_fraction)}
 
 
 def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], where: str) -> None:

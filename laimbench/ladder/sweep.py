@@ -17,6 +17,7 @@ from laimbench.store import Claim, Leases, LostLease, Store
 from laimbench.store.leases import MOST_DEATHS
 from laimbench.train import Described, Evaluation, Keeper, RunConfig, StateError, Trainer, describe, save_checkpoint
 from laimbench.train.keeper import EVERY_S
+from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
 
 POLL_S = 0.5  # between two looks at runs that other processes are at work on
 
@@ -62,7 +63,8 @@ def sweep(
     segment to segment: whatever else the machine does hits both alike. A run that fails is recorded with its message and
     the others go on; the next sweep trains it again. The state of runs at work is kept in ``states_of(store)``
     (``laimbench.train.keeper``): after a kill they go on from there, bit for bit. Runs that another process is at work on are
-    waited for, and taken over if it dies (``laimbench.store.leases``). With ``checkpoints`` the trained models are kept in
+    waited for, and taken over if it dies (``laimbench.store.leases``). Runs of several token budgets that may share a trunk do
+    (``laimbench.train.trunk``). With ``checkpoints`` the trained models are kept in
     folders there, named by ``checkpoint_name``.
 
     Raises:
@@ -75,6 +77,7 @@ def sweep(
         if _status(before, config) == "done":
             outcome.skipped += 1
             listener.skipped(config)
+    trunks = _shared_trunks(ladder)
     with Leases(store) as leases:
         waiting = ladder.groups
         while waiting:
@@ -92,10 +95,11 @@ def sweep(
                     listener.note(
                         f"{still[0].size}: trained without its pair, which is done; their times are not paired"
                     )
-                at_work = _Group(ladder.name, store, listener, outcome, checkpoints, save_every_s)
+                at_work = _Group(ladder.name, store, listener, outcome, checkpoints, save_every_s, trunks)
                 if not at_work.train(claimed, trainer):
                     busy.append(group)
                 leases.release(claims)
+                _prune(trunks, group, store)
             waiting = busy
             if waiting:
                 listener.stepped()
@@ -112,6 +116,27 @@ def _todo(group: Sequence[RunConfig], before: dict, now: dict) -> list[RunConfig
     """Return the runs that are neither done nor, since this sweep began, failed."""
     again = [config for config in group if before.get(run_key(config)) == now.get(run_key(config))]
     return [c for c in group if _status(now, c) != "done" and (_status(now, c) != "failed" or c in again)]
+
+
+def _shared_trunks(ladder: Ladder) -> dict[str, list[RunConfig]]:
+    """Return the runs of each trunk that several of them share, by its key."""
+    found: dict[str, list[RunConfig]] = {}
+    for config in ladder.runs:
+        key = trunk_key(config)
+        if key is not None:
+            found.setdefault(key, []).append(config)
+    return {key: runs for key, runs in found.items() if len(runs) > 1}
+
+
+def _trunk_folder(store: Store, key: str) -> Path:
+    return states_of(store) / f"trunk-{key}"
+
+
+def _prune(trunks: dict[str, list[RunConfig]], group: Sequence[RunConfig], store: Store) -> None:
+    """Remove what no run of the group's trunks will begin from any more."""
+    for key in {trunk_key(config) for config in group} & trunks.keys():
+        statuses = store.statuses([run_key(config) for config in trunks[key]])
+        prune(_trunk_folder(store, key), [c for c in trunks[key] if _status(statuses, c) not in ("done", "failed")])
 
 
 def states_of(store: Store) -> Path:
@@ -153,6 +178,7 @@ class _Group:
     outcome: Outcome
     checkpoints: Path | None
     save_every_s: float
+    trunks: dict[str, list[RunConfig]] = field(default_factory=dict)
     active: list[_Run] = field(default_factory=list)
 
     def train(self, claimed: dict[RunConfig, Claim], trainer: Callable[[RunConfig], Trainer]) -> bool:
@@ -198,13 +224,16 @@ class _Group:
             if note not in self.outcome.notes:
                 self.outcome.notes.append(note)
                 self.listener.note(f"data {config.data}: {note}")
-        known, keeper, oddities = self.store.find(claim.key), None, None
+        known, keeper, trunk, oddities = self.store.find(claim.key), None, None, None
         if isinstance(built, Trainer):
             keeper = Keeper(
                 states_of(self.store) / claim.key, built, every_s=self.save_every_s, token=claim.token,
                 allowed=lambda: self.store.reached(claim, built.step),
             )  # fmt: skip
-            built.on_step = lambda: (keeper.after_step(), self.listener.stepped())
+            key = trunk_key(config)
+            if key in self.trunks:
+                trunk = Trunk(_trunk_folder(self.store, key), built)
+            built.on_step = lambda: (keeper.after_step(), trunk and trunk.after_step(), self.listener.stepped())
             if known is not None and known.status == "running":
                 oddities = keeper.resume()
         if oddities is not None:
@@ -213,8 +242,14 @@ class _Group:
                 self.listener.note(f"{_label(config)}: {line}")
             return _Run(config, claim, built, keeper, known.id, len(built.evaluations))
         begun = self._begin(config, claim, facts_of(config, built))
+        if trunk is not None:
+            trunk.begin()
+            if built.step:
+                self.listener.note(
+                    f"{_label(config)}: begins at step {built.step} of {built.total_steps}, from its trunk"
+                )
         if keeper is not None:
-            keeper.discard()
+            keeper.restart()
         return _Run(config, claim, built, keeper, begun)
 
     def _begin(self, config: RunConfig, claim: Claim, facts: dict) -> int:
@@ -251,7 +286,8 @@ class _Group:
         if run.trainer.finished:
             if self.checkpoints is not None:
                 save_checkpoint(self.checkpoints / checkpoint_name(run.config), run.trainer, evaluation.to_dict())
-            self._finish(run, "done", run.trainer.summary(), "")
+            spent = spent_of(run.trainer) if isinstance(run.trainer, Trainer) else {}
+            self._finish(run, "done", run.trainer.summary() | spent, "")
             self.outcome.trained += 1
 
     def _finish(self, run: _Run, status: str, summary: dict, error: str) -> None:

@@ -12,7 +12,7 @@ DTYPES = ("fp32", "bf16")
 # At their defaults not part of a run's key: older stores go on.
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
                "schedule", "image_size", "patch", "seconds", "objective", "start",
-               "rope_base", "eps", "document_masks")  # fmt: skip
+               "rope_base", "eps", "document_masks", "warmup_steps")  # fmt: skip
 OBJECTIVES = ("masked", "classes")
 SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
     "kv_heads": ("gpt",),
@@ -42,7 +42,8 @@ class RunConfig:
     image_size, patch: of images from folders, and of a "vit" (0: a quarter of the image). seconds: of clips from folders.
     objective: of "bert", "masked" or "classes"; "" for classes of labelled sources, which ``builtin:operators`` is.
     document_masks: of "gpt" on text: attention stays within the documents of a packed window.
-    label_smoothing: of "transformer". schedule: "" for the family's own. start: a checkpoint to go on from (fine-tuning).
+    label_smoothing: of "transformer". schedule: "" for the family's own. warmup_steps: instead of warmup_fraction; so that
+        "wsd" runs of several token budgets share a trunk. start: a checkpoint to go on from (fine-tuning).
     evals: evaluations after the first, evenly spread, the last at the end; eval_tokens: tokens of validation text each
         (the others are evaluated on all that is held out, up to 500 items).
     """
@@ -83,6 +84,7 @@ class RunConfig:
     rope_base: float = 0.0
     eps: float = 0.0
     document_masks: bool = False
+    warmup_steps: int = 0
 
     def __post_init__(self):
         from laimbench.models.backends import BACKENDS
@@ -110,7 +112,7 @@ class RunConfig:
         require_at_least_one(
             self, "width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"
         )
-        for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "weight_decay", "grad_clip", "rope_base",
+        for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "warmup_steps", "weight_decay", "grad_clip", "rope_base",
                      "eps"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name)}, expected 0 or more")
@@ -154,6 +156,11 @@ class RunConfig:
     @property
     def schedule_name(self) -> str:
         return self.schedule or FAMILIES[self.family].schedule
+
+    @property
+    def warmup_share(self) -> float:
+        """The share of the run that warms up."""
+        return self.warmup_steps / self.total_steps if self.warmup_steps else self.warmup_fraction
 
     @property
     def objective_name(self) -> str:

@@ -65,9 +65,9 @@ class Keeper:
         """Put the trainer into the newest state that is whole; return lines on what was odd about it, None without a state."""
         self._remove_unfinished()
         notes = []
-        for path in reversed(_states(self.folder)):
+        for path in reversed(states(self.folder)):
             try:
-                tensors, description = _read(path)
+                tensors, description = read_state(path)
                 restore(self.trainer, tensors, description)
             except InputError as error:
                 notes.append(f"{path}: not used: {error}")
@@ -115,6 +115,11 @@ class Keeper:
         """Forget all states: the run is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def restart(self) -> None:
+        """Forget all states: the run begins, from where its trainer stands."""
+        self.discard()
+        self._began_s = self._last_s = self.trainer.train_seconds
+
     @property
     def _moment(self) -> tuple[int, int]:
         return self.trainer.step, len(self.trainer.evaluations)
@@ -135,18 +140,8 @@ class Keeper:
         return self.spent_s + self._cost_s <= MOST_OVERHEAD * (self.trainer.train_seconds - self._began_s)
 
     def _write(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        tensors, description = capture(self.trainer)
-        descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=WRITING)
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            save_file(tensors, temporary, {HEADER: json.dumps(description, allow_nan=False)})
-            order = f"{self.token:06}-{self.trainer.step:09}-{len(self.trainer.evaluations):04}"
-            publish(temporary, self.folder / f"{order}-{sha256(temporary)}.safetensors")
-        finally:
-            temporary.unlink(missing_ok=True)
-        for old in [path for path in _states(self.folder) if _order(path)[0] <= self.token][:-KEPT]:
+        write_state(self.folder, self.trainer, self.token)
+        for old in [path for path in states(self.folder) if order_of(path)[0] <= self.token][:-KEPT]:
             old.unlink(missing_ok=True)
 
     def _remove_unfinished(self) -> None:
@@ -154,16 +149,32 @@ class Keeper:
             path.unlink(missing_ok=True)
 
 
-def _states(folder: Path) -> list[Path]:
+def write_state(folder: Path, trainer: Trainer, token: int = 0) -> None:
+    """Write a trainer's state into a folder; it has its name once it is whole and on the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, description = capture(trainer)
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=WRITING)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        save_file(tensors, temporary, {HEADER: json.dumps(description, allow_nan=False)})
+        order = f"{token:06}-{trainer.step:09}-{len(trainer.evaluations):04}"
+        publish(temporary, folder / f"{order}-{sha256(temporary)}.safetensors")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def states(folder: Path) -> list[Path]:
     """Return the states, the newest last."""
-    return sorted((path for path in folder.glob("*.safetensors") if NAME.fullmatch(path.name)), key=_order)
+    return sorted((path for path in folder.glob("*.safetensors") if NAME.fullmatch(path.name)), key=order_of)
 
 
-def _order(path: Path) -> tuple[int, ...]:
+def order_of(path: Path) -> tuple[int, ...]:
+    """Return token, step and evaluations of a state by its name."""
     return tuple(int(part) for part in path.name.split("-")[:3])
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a state's tensors and values.
 
     Raises:

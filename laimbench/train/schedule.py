@@ -22,7 +22,12 @@ def warmup_stable_decay(step: int, total_steps: int, warmup_fraction: float) -> 
     warmup = warmup_steps(total_steps, warmup_fraction)
     if step < warmup:
         return (step + 1) / warmup
-    return min(1.0, (total_steps - step) / max(1, round(DECAY_SHARE * total_steps)))
+    return min(1.0, (total_steps - step) / (total_steps - decay_start(total_steps)))
+
+
+def decay_start(total_steps: int) -> int:
+    """Return the first step that "wsd" does not take at its peak, less one: what runs of any length share up to there is a trunk."""
+    return total_steps - max(1, round(DECAY_SHARE * total_steps))
 
 
 def noam(step: int, total_steps: int, warmup_fraction: float) -> float:

@@ -37,13 +37,19 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {name: tensor.detach().contiguous() for name, tensor in (tensors | random_tensors).items()}, description
 
 
-def restore(trainer: Trainer, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
-    """Put a fresh trainer of the same configuration into a captured state.
+def restore(
+    trainer: Trainer, tensors: dict[str, Tensor], description: dict[str, Any], apart_from: tuple[str, ...] = ()
+) -> None:
+    """Put a fresh trainer of the same configuration (``apart_from`` some of its fields) into a captured state.
 
     Raises:
         InputError: the state is another run's, or its parts do not fit the model.
     """
-    if (description["config"], description["facts"]) != (trainer.config.to_dict(), trainer.task.facts):
+    of_state, own = (
+        {name: value for name, value in config.items() if name not in apart_from}
+        for config in (description["config"], trainer.config.to_dict())
+    )
+    if (of_state, description["facts"]) != (own, trainer.task.facts):
         raise InputError("it belongs to another configuration or other data")
     weights = _weights(trainer)
     saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

@@ -128,7 +128,7 @@ class Trainer:
     def train_step(self) -> float:
         """Take one step; return its loss. The batch is prepared outside the timed part."""
         batch = self.task.batch(self.step)
-        factor = self._schedule(self.step, self.total_steps, self.config.warmup_fraction)
+        factor = self._schedule(self.step, self.total_steps, self.config.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
         self.between_steps = False
