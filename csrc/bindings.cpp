@@ -21,6 +21,7 @@ PYBIND11_MODULE(_C, module) {
     info["compiler"] = LAIM_COMPILER;
     info["built_with_torch"] = LAIM_TORCH_VERSION;
     info["isa"] = laim::isa_name(laim::chosen_isa());
+    info["isa_reason"] = laim::isa_reason();
     info["isas_built"] = built;
     info["isas_supported"] = supported;
     info["cuda_archs"] = std::vector<std::string>();

@@ -12,7 +12,7 @@ enum class Activation : int { relu, gelu, gelu_tanh, silu };
 // What happens to a tile of C = A B after the sum over k is complete.
 enum class Epilogue : int {
   store,            // out = C
-  accumulate,       // out += C
+  accumulate,       // total += C, in the compute type
   bias,             // out = C + bias
   bias_activation,  // pre = C + bias (when pre is given), out = act(C + bias), times up when up is given
   gradient,         // out = C * act'(pre), activated = act(pre); with up both times up, and gradient_up = C * act(pre)
@@ -128,7 +128,9 @@ struct AttentionBackwardArgs {
 
 template <class S>
 struct Kernels {
-  void (*gemm)(const GemmArgs<S>&, const Parallel&);  // null for bf16
+  // Null where stock's product is the better one: bf16 without dot products of pairs. total: (m, n), of
+  // Epilogue::accumulate.
+  void (*gemm)(const GemmArgs<S>&, const Matrix<Compute<S>>& total, const Parallel&);
   void (*activation)(const ActivationArgs<S>&, const Parallel&);
   void (*column_sum)(const ColumnSumArgs<S>&, const Parallel&);
   void (*norm)(const NormArgs<S>&, const Parallel&);

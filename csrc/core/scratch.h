@@ -5,7 +5,7 @@
 
 namespace laim {
 
-enum class Slot { gemm_a, gemm_b, attention_packed, attention_worker, rows, count };
+enum class Slot { gemm_a, gemm_b, gemm_sums, attention_packed, attention_worker, rows, count };
 
 // Returns at least `bytes` bytes, contents undefined, valid until the thread asks for the same slot again.
 void* scratch(Slot slot, size_t bytes);

@@ -4,7 +4,7 @@
 
 namespace laim {
 
-enum class Isa : int { scalar, avx2, avx512, count };
+enum class Isa : int { scalar, avx2, avx512, avx512bf16, count };
 
 const char* isa_name(Isa isa);
 bool isa_built(Isa isa);      // compiled into this binary
@@ -13,6 +13,9 @@ bool isa_supported(Isa isa);  // built, and this CPU and its system can run it
 // The fastest supported one, or what LAIMBENCH_ISA asks for. Throws std::runtime_error when that is unknown or
 // not supported here.
 Isa chosen_isa();
+
+// Why that one, for people.
+const char* isa_reason();
 
 // The kernels of an instruction set that is supported.
 const KernelTable& kernel_table(Isa isa);

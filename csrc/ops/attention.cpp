@@ -29,6 +29,7 @@ AttentionArgs<S> arguments(const Tensor& q, const Tensor& k, const Tensor& v, bo
           "laimbench::attention: shapes of q, k and v do not fit");
   require(!key_lengths || (key_lengths->numel() == batch && key_lengths->scalar_type() == ScalarType::Long),
           "laimbench::attention: key_lengths must be (batch) int64");
+  window = min(window, q.size(2) + keys);  // sees all; the sums of positions in a mask do not overflow
   return {batch,    heads,       key_heads,   q.size(2),     keys,
           channels, read4<S>(q), read4<S>(k), read4<S>(v),   data_of<int64_t>(key_lengths),
           window,   causal,      scale,       view4<S>(out), out_of<Compute<S>>(lse)};

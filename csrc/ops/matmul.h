@@ -1,5 +1,5 @@
-// Matrix products of the ops, with what follows them: our own GEMM for float and double, stock's for bf16, where
-// oneDNN uses the CPU's bf16 units and ours would not.
+// Matrix products of the ops, with what follows them: our own GEMM, but for bf16 only where it multiplies pairs;
+// stock's elsewhere, for oneDNN uses bf16 units that ours would not.
 #pragma once
 #include "ops/tensors.h"
 

@@ -43,6 +43,7 @@ void test_attention(const KernelTable& table) {
       {1, 3, 1, 200, 200, 8, 30, true, false}, {2, 1, 1, 33, 230, 40, 12, false, true},
       {1, 1, 1, 230, 33, 8, -1, true, false},  {1, 1, 1, 96, 192, 64, -1, false, false},
       {1, 1, 1, 3, 0, 4, -1, false, false},    {1, 2, 2, 0, 5, 4, -1, true, false},
+      {1, 1, 1, 101, 101, 70, 7, true, false}, {1, 2, 1, 130, 151, 129, -1, true, false},
   };
   for (const Shape& shape : shapes) {
     test_case(table.f64, shape);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/kernels.h"
+#include "cpu/dispatch.h"
 
 namespace laim::test {
 
@@ -87,6 +88,7 @@ inline const Parallel in_order = {1, [](int64_t tasks, void (*body)(void*, int64
 
 void test_attention(const KernelTable& table);
 void test_norms(const KernelTable& table);
+void test_pairs(Isa isa);
 void test_rows_and_products(const KernelTable& table);
 
 }  // namespace laim::test

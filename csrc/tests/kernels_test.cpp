@@ -8,17 +8,19 @@ namespace {
 using Vector = std::vector<double>;
 
 // One product: operands row-major or transposed, each epilogue, against the triple loop. gated: times `up`.
-template <class T>
-void test_product(const Kernels<T>& kernels, int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b,
+template <class S>
+void test_product(const Kernels<S>& kernels, int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b,
                   Epilogue epilogue, Activation kind, bool gated = false) {
-  const auto a = random_values<T>(m * k + 1, 1), b = random_values<T>(k * n + 1, 2), bias = random_values<T>(n + 1, 3);
-  const auto up = random_values<T>(m * n, 6);
-  auto out = random_values<T>(m * n, 4), pre = random_values<T>(m * n, 5), activated = pre, gradient_up = pre;
-  const Vector before = widened(out), pre_before = widened(pre);
-  GemmArgs<T> args;
+  using T = Compute<S>;
+  const auto a = random_values<S>(m * k + 1, 1), b = random_values<S>(k * n + 1, 2), bias = random_values<S>(n + 1, 3);
+  const auto up = random_values<S>(m * n, 6);
+  auto out = random_values<S>(m * n, 4), pre = random_values<S>(m * n, 5), activated = pre, gradient_up = pre;
+  auto total = random_values<T>(m * n, 4);
+  const Vector before = widened(total), pre_before = widened(pre);
+  GemmArgs<S> args;
   args.m = m, args.n = n, args.k = k;
-  args.a = transpose_a ? Matrix<const T>{a.data(), 1, m} : Matrix<const T>{a.data(), k, 1};
-  args.b = transpose_b ? Matrix<const T>{b.data(), 1, k} : Matrix<const T>{b.data(), n, 1};
+  args.a = transpose_a ? Matrix<const S>{a.data(), 1, m} : Matrix<const S>{a.data(), k, 1};
+  args.b = transpose_b ? Matrix<const S>{b.data(), 1, k} : Matrix<const S>{b.data(), n, 1};
   args.out = {out.data(), n, 1};
   args.epilogue = epilogue;
   args.activation = kind;
@@ -26,20 +28,20 @@ void test_product(const Kernels<T>& kernels, int64_t m, int64_t n, int64_t k, bo
   args.pre = {pre.data(), n, 1};
   args.activated = {activated.data(), n, 1};
   if (gated) args.up = {up.data(), n, 1}, args.gradient_up = {gradient_up.data(), n, 1};
-  kernels.gemm(args, backwards);
+  kernels.gemm(args, {total.data(), n, 1}, backwards);
   Vector expected(m * n), expected_pre = pre_before, expected_activated(m * n), expected_up(m * n);
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
-      for (int64_t l = 0; l < k; ++l) sum += double(*args.a.at(i, l)) * double(*args.b.at(l, j));
+      for (int64_t l = 0; l < k; ++l) sum += value(*args.a.at(i, l)) * value(*args.b.at(l, j));
       const int64_t at = i * n + j;
-      const double factor = gated ? double(up[at]) : 1;
+      const double factor = gated ? value(up[at]) : 1;
       switch (epilogue) {
         case Epilogue::store: expected[at] = sum; break;
         case Epilogue::accumulate: expected[at] = before[at] + sum; break;
-        case Epilogue::bias: expected[at] = sum + bias[j]; break;
+        case Epilogue::bias: expected[at] = sum + value(bias[j]); break;
         case Epilogue::bias_activation:
-          expected_pre[at] = sum + bias[j];
+          expected_pre[at] = sum + value(bias[j]);
           expected[at] = activation_value(kind, expected_pre[at]) * factor;
           break;
         case Epilogue::gradient:
@@ -49,35 +51,38 @@ void test_product(const Kernels<T>& kernels, int64_t m, int64_t n, int64_t k, bo
           break;
       }
     }
-  const std::string what = std::string(type_name<T>()) + " product " + std::to_string(m) + "x" + std::to_string(n) +
+  const std::string what = std::string(type_name<S>()) + " product " + std::to_string(m) + "x" + std::to_string(n) +
                            "x" + std::to_string(k) + " epilogue " + std::to_string(int(epilogue)) + " activation " +
                            std::to_string(int(kind)) + (gated ? " gated" : "");
+  if (epilogue == Epilogue::accumulate) return check_close(total, expected, tolerance<T>(), what);
   // the numerical derivative is good to about 1e-9
-  const double allowed = std::max(tolerance<T>(), epilogue == Epilogue::gradient ? 1e-9 : 0.0);
+  const double allowed = std::max(tolerance<S>(), epilogue == Epilogue::gradient ? 1e-9 : 0.0);
   check_close(out, expected, allowed, what);
   if (epilogue == Epilogue::bias_activation) check_close(pre, expected_pre, allowed, what + " pre");
   if (epilogue == Epilogue::gradient) check_close(activated, expected_activated, allowed, what + " activated");
   if (epilogue == Epilogue::gradient && gated) check_close(gradient_up, expected_up, allowed, what + " gradient of up");
 }
 
-template <class T>
-void test_products(const Kernels<T>& kernels) {
+template <class S>
+void test_products(const Kernels<S>& kernels) {
   const int64_t shapes[][3] = {{1, 1, 1},    {3, 2, 5},    {12, 32, 64}, {13, 33, 65},   {5, 70, 0},
-                               {150, 40, 9}, {31, 9, 300}, {2, 800, 17}, {170, 790, 530}};
+                               {150, 40, 9}, {31, 9, 300}, {2, 800, 17}, {30, 50, 1100}, {170, 790, 530}};
   for (const auto& s : shapes)
     for (bool ta : {false, true})
       for (bool tb : {false, true}) {
-        if (s[0] * s[1] * s[2] > 1000000 && ta != tb) continue;  // the large one twice, not four times
-        test_product<T>(kernels, s[0], s[1], s[2], ta, tb, Epilogue::store, Activation::relu);
-        test_product<T>(kernels, s[0], s[1], s[2], ta, tb, Epilogue::accumulate, Activation::relu);
+        if (s[0] * s[1] * s[2] > 1000000 && ta != tb) continue;  // the large ones twice, not four times
+        test_product<S>(kernels, s[0], s[1], s[2], ta, tb, Epilogue::store, Activation::relu);
+        test_product<S>(kernels, s[0], s[1], s[2], ta, tb, Epilogue::accumulate, Activation::relu);
       }
   for (int kind = 0; kind < 4; ++kind)
     for (Epilogue epilogue : {Epilogue::bias, Epilogue::bias_activation, Epilogue::gradient})
       for (int64_t k : {0, 7, 129, 300})
         for (bool gated : {false, true}) {
           if (gated && epilogue == Epilogue::bias) continue;
-          test_product<T>(kernels, 29, 45, k, false, true, epilogue, Activation(kind), gated);
+          test_product<S>(kernels, 29, 45, k, false, true, epilogue, Activation(kind), gated);
         }
+  // sums of bf16 that are kept beside between the steps of k, and then finished
+  test_product<S>(kernels, 29, 45, 1100, false, true, Epilogue::bias_activation, Activation::silu, true);
 }
 
 template <class S>
@@ -158,6 +163,7 @@ void test_activations(const Kernels<S>& kernels) {
 void test_rows_and_products(const KernelTable& table) {
   test_products(table.f64);
   test_products(table.f32);
+  if (table.bf.gemm) test_products(table.bf);
   const auto of_type = [](const auto& kernels) {
     for (int64_t rows : {1, 5, 70})
       for (int64_t columns : {1, 2, 15, 16, 33, 300}) test_rows(kernels, rows, columns);

@@ -72,10 +72,8 @@ def check_extension(rows: list) -> bool:
         rows.append(("kernels", False, str(error)))
         return False
     rows.append(("kernels", True, f"built by {info['compiler']} against torch {info['built_with_torch']}"))
-    chosen_by = "LAIMBENCH_ISA" if os.environ.get("LAIMBENCH_ISA") else "the widest this processor supports"
-    rows.append(
-        ("instruction set", True, f"{info['isa']} ({chosen_by}; supported: {', '.join(info['isas_supported'])})")
-    )
+    supported = ", ".join(info["isas_supported"])
+    rows.append(("instruction set", True, f"{info['isa']} ({info['isa_reason']}; supported: {supported})"))
     rows.append(("CUDA kernels", bool(info["cuda_archs"]), ", ".join(info["cuda_archs"]) or "not in this build"))
     return True
 

@@ -36,6 +36,12 @@ def same_dtype(first: str, reference: Tensor, **others: Tensor | None) -> None:
         floating(name, value)
         if value.dtype != reference.dtype:
             raise TypeError(f"{name} has dtype {value.dtype}, expected {reference.dtype} as {first} has")
+        same_device(first, reference, name, value)
+
+
+def same_device(first: str, reference: Tensor, name: str, value: Tensor) -> None:
+    if value.device != reference.device:
+        raise ValueError(f"{name} is on {value.device}, expected {reference.device} as {first} is")
 
 
 def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> None:
@@ -44,7 +50,9 @@ def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> 
         raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {expected} for {meaning}")
 
 
-def dimensions(name: str, value: Tensor, count: int, meaning: str) -> None:
+def dimensions(name: str, value: object, count: int, meaning: str) -> None:
+    """Also the check that a tensor which must be given is one."""
+    tensor(name, value)
     if value.dim() != count:
         raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {count} dimensions {meaning}")
 
@@ -55,18 +63,33 @@ def at_least_one_dimension(name: str, value: Tensor, meaning: str) -> None:
 
 
 def choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
 
 
 def number(name: str, value: object, *, finite: bool = True, positive: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {type(value).__name__}, expected a number")
+    try:
+        value = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is an integer of {value.bit_length()} bits, expected a number in float64") from None
     if finite and not (-float("inf") < value < float("inf")):
         raise ValueError(f"{name} is {value}, expected a finite number")
     if positive and value < 0:
         raise ValueError(f"{name} is {value}, expected 0 or more")
-    return float(value)
+    return value
+
+
+def integer(name: str, value: object, *, least: int = -(2**63)) -> int:
+    """An integer that the kernels can hold, ``least`` or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {type(value).__name__}, expected an integer")
+    if value < least:
+        raise ValueError(f"{name} is {value}, expected {least} or more")
+    if value >= 2**63:
+        raise ValueError(f"{name} is {value}, expected less than 2^63")
+    return value
 
 
 def wants_gradient(*inputs: Tensor | None) -> bool:

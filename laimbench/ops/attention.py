@@ -59,11 +59,10 @@ def attention(
         if key_lengths.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"key_lengths has dtype {key_lengths.dtype}, expected int64 or int32")
         _checks.shape("key_lengths", key_lengths, (batch,), "(B,)")
+        _checks.same_device("q", q, "key_lengths", key_lengths)
         key_lengths = key_lengths.to(torch.int64)
-    if window is not None and (isinstance(window, bool) or not isinstance(window, int)):
-        raise TypeError(f"window is {type(window).__name__}, expected an integer or None")
-    if window is not None and window < 1:
-        raise ValueError(f"window is {window}, expected 1 or more")
+    if window is not None:
+        _checks.integer("window", window, least=1)
     return _ops.attention(q, k, v, bool(causal), factor, key_lengths, -1 if window is None else window)[0]
 
 

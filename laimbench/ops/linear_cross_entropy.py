@@ -41,10 +41,10 @@ def linear_cross_entropy(
     _checks.tensor("target", target)
     if target.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"target has dtype {target.dtype}, expected int64 or int32")
+    _checks.same_device("x", x, "target", target)
     _checks.shape("target", target, tuple(x.shape[:-1]), "(...) as x has without C")
     _checks.choice("reduction", reduction, REDUCTIONS)
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-        raise TypeError(f"ignore_index is {type(ignore_index).__name__}, expected an integer")
+    _checks.integer("ignore_index", ignore_index)
     target = target.to(torch.int64).reshape(-1)
     keep = _checks.wants_gradient(x, weight, bias)
     with _checks.named_errors():

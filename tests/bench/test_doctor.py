@@ -19,7 +19,7 @@ def test_a_whole_installation_is_usable(capsys):
     code, usable, rows = checks(capsys)
     assert (code, usable) == (0, True)
     assert rows["torch"]["found"] == torch.__version__
-    assert rows["instruction set"]["found"].split()[0] in ("scalar", "avx2", "avx512")
+    assert rows["instruction set"]["found"].split()[0] in ("scalar", "avx2", "avx512", "avx512bf16")
 
 
 def test_without_the_extension_it_says_so_and_fails(capsys, monkeypatch):

@@ -109,6 +109,62 @@ def test_nan_in_one_query_stays_in_that_query():
     assert broken[7] and broken.sum() == 1
 
 
+ODD_ATTENTION = {  # what q, k and v are multiplied by, added to
+    "large scores": (100.0, 100.0, 1.0, 0.0),
+    "large values": (1.0, 1.0, 1e30, 0.0),
+    "denormal values": (1.0, 1.0, 1e-39, 0.0),
+    "denormal queries": (1e-39, 1.0, 1.0, 0.0),
+    "constant": (0.0, 0.0, 0.0, 1.5),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_ATTENTION)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_of_odd_values(kind, dtype):
+    torch.manual_seed(0)
+    *factors, offset = ODD_ATTENTION[kind]
+    inputs = [(torch.randn(1, 2, 131, 24) * factor + offset).to(dtype) for factor in factors]
+    gradient = torch.randn(1, 2, 131, 24).to(dtype)
+    found = {}
+    for side, module, kind_of in (("laim", ops, dtype), ("stock", stock, dtype), ("truth", reference, torch.float64)):
+        leaves = [t.to(kind_of).detach().requires_grad_() for t in inputs]
+        out = module.attention(*leaves, causal=True)
+        out.backward(gradient.to(kind_of))
+        found[side] = [out.detach().double(), *(t.grad.double() for t in leaves)]
+    for i, (ours, theirs, truth) in enumerate(zip(found["laim"], found["stock"], found["truth"], strict=True)):
+        off, allowed = ((side - truth).abs().max() for side in (ours, theirs))
+        # Dot products of bf16 pairs know no denormal numbers: each counts as zero, which is off by less than `tiny`.
+        bound = (
+            (2 if i == 0 else 3) * allowed + torch.finfo(dtype).eps / 2 * truth.abs().max() + torch.finfo(dtype).tiny
+        )
+        assert off <= bound, (kind, i, off, bound)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_nan_and_inf_stay_in_their_query_in_bf16(bad):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 1, 101, 17).bfloat16() for _ in range(3))
+    clean = ops.attention(q, k, v)
+    q[0, 0, 100, 16] = bad  # the odd last channel of the last query: half a pair
+    broken = ops.attention(q, k, v)
+    assert broken[0, 0, 100].isnan().all() and torch.equal(broken[0, 0, :100], clean[0, 0, :100])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_has_the_same_bits_with_one_two_and_four_threads(dtype):
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 3, 230, 40).to(dtype) for _ in range(3)]
+    results = []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        leaves = [t.clone().requires_grad_() for t in inputs]
+        out = ops.attention(*leaves, causal=True)
+        out.backward(torch.ones_like(out))
+        results.append([out.detach(), *(t.grad for t in leaves)])
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
 def test_attention_needs_memory_linear_in_the_sequence():
     script = """
 import resource, torch

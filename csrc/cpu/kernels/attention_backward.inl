@@ -3,83 +3,122 @@
 //   P = exp(scale Q K^T - lse), dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO O)),
 //   dQ = scale dS K, dK = dS^T (scale Q)                                    (Dao et al. 2022, algorithm 4)
 //
-// Tiles are tile[key][query] as in the forward. A task is one key head with all query heads that share it, so that
-// nothing is summed across tasks and results do not depend on threads.
+// Tiles are [key][query] as in the forward; of dS, pairs along keys are needed for dQ and pairs along queries for dK,
+// which are two copies of bf16 and one of wider numbers. A task is one key head with all query heads that share it, so
+// that nothing is summed across tasks and results do not depend on threads.
 #pragma once
 
 namespace laim::LAIM_ISA {
 
 // One key head's operands and sums.
-template <class T>
+template <class T, class O>
 struct KeyHead {
-  T *key_panels, *value_panels, *keys_KD, *gradient_k_KD, *gradient_v_KD;
+  O *key_panels, *value_panels, *keys_KD;
+  T *gradient_k_KD, *gradient_v_KD;
 };
 
 // One block of queries.
-template <class T>
+template <class T, class O>
 struct QueryBlock {
-  T *queries_DQ, *gradient_DQ, *queries_QD, *gradient_QD, *gradient_q_QD, *lse, *delta;
+  O *queries_DQ, *gradient_DQ, *queries_QD, *gradient_QD;
+  T *gradient_q_QD, *lse, *delta;
+};
+
+// P and dS of one block of queries and one of keys. Numbers: p and ds, and ds again. Pairs: p and ds of neighbouring
+// queries, as the products that sum over queries read them, ds_over_keys of neighbouring keys.
+template <class O>
+struct Weights {
+  static constexpr int64_t row = attention_block / span<O>;  // operands from a key to the next in p and ds
+  O *p, *ds, *ds_over_keys;
 };
 
 template <class S>
 LAIM_INLINE void load_query_block(const AttentionBackwardArgs<S>& args, int64_t b, int64_t h, int64_t query0,
-                                  int64_t count, int64_t padded, const QueryBlock<Compute<S>>& block) {
+                                  int64_t count, int64_t padded, const QueryBlock<Compute<S>, Operand<S>>& block) {
   using T = Compute<S>;
   using V = Vec<T>;
   const auto& forward = args.forward;
   const int64_t channels = forward.channels;
   const auto from = [&](Matrix<const S> m) { return Matrix<const S>{m.at(query0, 0), m.row_stride, m.column_stride}; };
   const Matrix<const S> q = from(forward.q.matrix(b, h)), gradient = from(args.gradient.matrix(b, h));
-  pack_panel<T, S>(block.queries_DQ, attention_block, q, count, channels, T(forward.scale));
-  pack_panel<T, S>(block.gradient_DQ, attention_block, gradient, count, channels, T(1));
-  pack_rows<T, S>(block.queries_QD, padded, q, count, channels, T(forward.scale));
-  pack_rows<T, S>(block.gradient_QD, padded, gradient, count, channels, T(1));
+  pack_panel(block.queries_DQ, attention_block, q, count, channels);
+  pack_panel(block.gradient_DQ, attention_block, gradient, count, channels);
+  pack_rows(block.queries_QD, padded, q, count, channels);
+  pack_rows(block.gradient_QD, padded, gradient, count, channels);
+  scale_numbers(block.queries_DQ, attention_block * ceil_div(channels, span<Operand<S>>), T(forward.scale));
+  scale_numbers(block.queries_QD, count * padded, T(forward.scale));
   for (int64_t i = 0; i < attention_block * padded; ++i) block.gradient_q_QD[i] = T(0);
   for (int64_t i = 0; i < attention_block; ++i) block.lse[i] = block.delta[i] = T(0);
   const S* out = forward.out.matrix(b, h).at(query0, 0);
   for (int64_t i = 0; i < count; ++i) {
     const T lse = forward.lse[(b * forward.query_heads + h) * forward.queries + query0 + i];
     block.lse[i] = lse == T(-__builtin_inf()) ? T(0) : lse;  // sees no key: masked everywhere below
-    V dot = V::zero();
-    each_vector<V>(channels, [&](int64_t d, int64_t n) {
-      dot = V::fma(load<V>(out + i * forward.out.row + d, n), load<V>(block.gradient_QD + i * padded + d, n), dot);
-    });
-    block.delta[i] = dot.sum();
+    const S* out_row = out + i * forward.out.row;
+    if (gradient.column_stride == 1) {
+      V dot = V::zero();
+      each_vector<V>(channels, [&](int64_t d, int64_t n) {
+        dot = V::fma(load<V>(out_row + d, n), load<V>(gradient.at(i, d), n), dot);
+      });
+      block.delta[i] = dot.sum();
+    } else {
+      for (int64_t d = 0; d < channels; ++d) block.delta[i] += element<T>(out_row + d) * element<T>(gradient.at(i, d));
+    }
   }
 }
 
-// scores -> P and dP -> dS, in place, for one group of queries.
-template <class T>
-LAIM_INLINE void probabilities(const BlockMask<T>& mask, int64_t g, const QueryBlock<T>& block, T* p_KQ, T* ds_KQ) {
+// scores -> P and dP -> dS for one group of queries. Keys come in whole micro-tiles, so a pair of them is never cut.
+template <class T, class O>
+LAIM_INLINE void probabilities(const BlockMask<T>& mask, int64_t g, T scale, const QueryBlock<T, O>& block,
+                               ScoreTile<T> score, ScoreTile<T> gradient, const Weights<O>& out) {
   using V = Vec<T>;
-  for (int64_t q = g * tile_queries<T>; q < (g + 1) * tile_queries<T>; q += V::width) {
+  for (int64_t lane = 0; lane < tile_queries<T>; lane += V::width) {
+    const int64_t q = g * tile_queries<T> + lane;
     const V lse = V::load(block.lse + q), delta = V::load(block.delta + q);
-    for (int64_t key = mask.group[g].begin; key < mask.group[g].end; ++key) {
-      T* p_at = p_KQ + key * attention_block + q;
-      T* ds_at = ds_KQ + key * attention_block + q;
-      V p = exp(V::load(p_at) - lse);
-      V ds = p * (V::load(ds_at) - delta);
+    const auto at_key = [&](int64_t key, V& p, V& ds) {
+      p = exp(V::load(score.at(key, lane)) * V::all(scale) - lse);
+      ds = p * (V::load(gradient.at(key, lane)) - delta);
       if (!mask.full) {
         const auto seen = mask.sees(q, key);
         p = V::select(seen, p, V::zero());
         ds = V::select(seen, ds, V::zero());
       }
-      p.store(p_at);
-      ds.store(ds_at);
+    };
+    for (int64_t key = mask.group[g].begin; key < mask.group[g].end; key += span<O>) {
+      V p, ds;
+      at_key(key, p, ds);
+      if constexpr (span<O> == 1) {
+        p.store(out.p + key * out.row + q);
+        ds.store(out.ds + key * out.row + q);
+      } else {
+        V next_p, next_ds;
+        at_key(key + 1, next_p, next_ds);
+        const int64_t at = key * out.row + q / 2;
+        Vec<O>::store_neighbours(p, out.p + at);
+        Vec<O>::store_neighbours(next_p, out.p + at + out.row);
+        Vec<O>::store_neighbours(ds, out.ds + at);
+        Vec<O>::store_neighbours(next_ds, out.ds + at + out.row);
+        Vec<O>::interleave(ds, next_ds).store(out.ds_over_keys + key / 2 * attention_block + q);
+      }
     }
   }
 }
 
-template <class T>
-LAIM_INLINE void backward_tile(const BlockMask<T>& mask, int64_t key0, int64_t channels, int64_t padded,
-                               const KeyHead<T>& head, const QueryBlock<T>& block, T* p_KQ, T* ds_KQ) {
-  scores(mask, head.key_panels + key0 * channels, block.queries_DQ, channels, p_KQ);
-  scores(mask, head.value_panels + key0 * channels, block.gradient_DQ, channels, ds_KQ);
+template <class T, class O>
+LAIM_INLINE void backward_tile(const BlockMask<T>& mask, int64_t key0, int64_t channels, int64_t padded, T scale,
+                               const KeyHead<T, O>& head, const QueryBlock<T, O>& block, const Weights<O>& weights,
+                               T* own_tiles) {
+  const int64_t panel0 = key0 * ceil_div(channels, span<O>);
   for (int64_t g = 0; g * tile_queries<T> < mask.padded; ++g) {
-    probabilities(mask, g, block, p_KQ, ds_KQ);
+    const auto score = score_tile(g, weights.p, own_tiles);
+    const auto gradient = score_tile(g, weights.ds, own_tiles + score_tile_size<T, O>);
+    scores(mask, g, head.key_panels + panel0, block.queries_DQ, channels, T(1), score);
+    scores(mask, g, head.value_panels + panel0, block.gradient_DQ, channels, T(1), gradient);
+    probabilities(mask, g, scale, block, score, gradient, weights);
     if (!mask.full) {
-      clear_unseen(mask, g, p_KQ);
-      clear_unseen(mask, g, ds_KQ);
+      const int64_t column = g * tile_queries<T> / span<O>, width = tile_queries<T> / span<O>;
+      clear_outside(weights.p + column, weights.row, width, mask.group[g], mask.keys);
+      clear_outside(weights.ds + column, weights.row, width, mask.group[g], mask.keys);
+      if constexpr (span<O> > 1) clear_unseen(mask, g, weights.ds_over_keys);
     }
   }
   // Which queries see any of the keys of one micro-tile: whole groups.
@@ -93,12 +132,14 @@ LAIM_INLINE void backward_tile(const BlockMask<T>& mask, int64_t key0, int64_t c
     }
     return Interval{begin, end};
   };
-  multiply_block<T, attention_block>(mask.keys, padded, p_KQ, Tile::rows * attention_block, 1, block.gradient_QD,
-                                     padded, head.gradient_v_KD + key0 * padded, padded, queries_seeing);
-  multiply_block<T, attention_block>(mask.keys, padded, ds_KQ, Tile::rows * attention_block, 1, block.queries_QD,
-                                     padded, head.gradient_k_KD + key0 * padded, padded, queries_seeing);
-  multiply_block<T, 1>(mask.queries, padded, ds_KQ, Tile::rows, attention_block, head.keys_KD + key0 * padded, padded,
-                       block.gradient_q_QD, padded, [&](int64_t i) { return mask.any(i, i + Tile::rows - 1); });
+  constexpr int64_t row = Weights<O>::row;
+  multiply_block<T, row>(mask.keys, padded, weights.p, Tile::rows * row, 1, block.gradient_QD, padded,
+                         head.gradient_v_KD + key0 * padded, padded, queries_seeing);
+  multiply_block<T, row>(mask.keys, padded, weights.ds, Tile::rows * row, 1, block.queries_QD, padded,
+                         head.gradient_k_KD + key0 * padded, padded, queries_seeing);
+  multiply_block<T, 1>(mask.queries, padded, weights.ds_over_keys, Tile::rows, attention_block,
+                       head.keys_KD + key0 / span<O> * padded, padded, block.gradient_q_QD, padded,
+                       [&](int64_t i) { return mask.any(i, i + Tile::rows - 1); });
 }
 
 template <class S>
@@ -114,37 +155,41 @@ LAIM_INLINE void store_rows(Matrix<S> dst, const Compute<S>* src, int64_t padded
 template <class S>
 void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, int64_t key_head) {
   using T = Compute<S>;
+  using O = Operand<S>;
   const auto& forward = args.forward;
   const int64_t channels = forward.channels, padded = round_up(channels, Vec<T>::width);
+  const int64_t steps = ceil_div(channels, span<O>);
   const int64_t padded_keys = round_up(forward.keys, Tile::rows);
   const int64_t group = forward.query_heads / forward.key_heads;
+  constexpr int64_t square = attention_block * attention_block / span<O>;
 
-  const int64_t block_elements = attention_block * (2 * channels + 3 * padded + 2 + 2 * attention_block);
-  T* memory = scratch_of<T>(Slot::attention_worker, padded_keys * (2 * channels + 3 * padded) + block_elements);
-  const auto take = [&](int64_t elements) {
-    T* taken = memory;
-    memory += elements;
-    return taken;
-  };
-  T* p_KQ = take(attention_block * attention_block);
-  T* ds_KQ = take(attention_block * attention_block);
-  const QueryBlock<T> block = {take(attention_block * channels),
-                               take(attention_block * channels),
-                               take(attention_block * padded),
-                               take(attention_block * padded),
-                               take(attention_block * padded),
-                               take(attention_block),
-                               take(attention_block)};
-  const KeyHead<T> head = {take(padded_keys * channels), take(padded_keys * channels), take(padded_keys * padded),
-                           take(padded_keys * padded), take(padded_keys * padded)};
+  const int64_t block_elements =
+      attention_block * (2 * steps + 3 * padded + 2) + 3 * square + 2 * score_tile_size<T, O>;
+  constexpr int64_t rounding = 16 * Vec<T>::width;  // of sixteen parts at most
+  Parts<T, O> parts = {
+      scratch_of<T>(Slot::attention_worker, padded_keys * (2 * steps + 3 * padded) + block_elements + rounding)};
+  Weights<O> weights = {parts.operands(square), parts.operands(square), nullptr};
+  weights.ds_over_keys = span<O> == 1 ? weights.ds : parts.operands(square);
+  T* own_tiles = parts.numbers(2 * score_tile_size<T, O>);
+  const QueryBlock<T, O> block = {parts.operands(attention_block * steps),
+                                  parts.operands(attention_block * steps),
+                                  parts.operands(attention_block / span<O> * padded),
+                                  parts.operands(attention_block / span<O> * padded),
+                                  parts.numbers(attention_block * padded),
+                                  parts.numbers(attention_block),
+                                  parts.numbers(attention_block)};
+  const KeyHead<T, O> head = {parts.operands(padded_keys * steps), parts.operands(padded_keys * steps),
+                              parts.operands(ceil_div(padded_keys, span<O>) * padded),
+                              parts.numbers(padded_keys * padded), parts.numbers(padded_keys * padded)};
 
   const Matrix<const S> k = forward.k.matrix(b, key_head), v = forward.v.matrix(b, key_head);
-  pack_panels<T, S>(head.key_panels, Tile::rows, k, forward.keys, channels, T(1));
-  pack_panels<T, S>(head.value_panels, Tile::rows, v, forward.keys, channels, T(1));
-  pack_rows<T, S>(head.keys_KD, padded, k, forward.keys, channels, T(1));
+  pack_panels(head.key_panels, Tile::rows, k, forward.keys, channels);
+  pack_panels(head.value_panels, Tile::rows, v, forward.keys, channels);
+  pack_rows(head.keys_KD, padded, k, forward.keys, channels);
   for (int64_t i = 0; i < padded_keys * padded; ++i) head.gradient_k_KD[i] = head.gradient_v_KD[i] = T(0);
 
   const Mask mask = forward.mask(b);
+  const T late = late_scale<T, O>(T(forward.scale));
   BlockMask<T> seen_block;
   for (int64_t h = key_head * group; h < (key_head + 1) * group; ++h) {
     for (int64_t query0 = 0; query0 < forward.queries; query0 += attention_block) {
@@ -156,14 +201,14 @@ void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, in
       const int64_t key_end = round_up(seen.end, Tile::rows);
       for (int64_t key0 = seen.begin / attention_block * attention_block; key0 < seen.end; key0 += attention_block) {
         seen_block.set(mask, query0, count, key0, min(attention_block, key_end - key0));
-        backward_tile(seen_block, key0, channels, padded, head, block, p_KQ, ds_KQ);
+        backward_tile(seen_block, key0, channels, padded, late, head, block, weights, own_tiles);
       }
       const Matrix<S> gradient_q = args.gradient_q.matrix(b, h);
       store_rows<S>({gradient_q.at(query0, 0), gradient_q.row_stride, 1}, block.gradient_q_QD, padded, count, channels,
                     T(forward.scale));
     }
   }
-  store_rows<S>(args.gradient_k.matrix(b, key_head), head.gradient_k_KD, padded, forward.keys, channels, T(1));
+  store_rows<S>(args.gradient_k.matrix(b, key_head), head.gradient_k_KD, padded, forward.keys, channels, late);
   store_rows<S>(args.gradient_v.matrix(b, key_head), head.gradient_v_KD, padded, forward.keys, channels, T(1));
 }
 

@@ -2,46 +2,53 @@
 //
 // A task owns a block of C. It walks k in steps of `depth`; for each it packs its part of B once
 // (depth x columns, stays in L2), then block by block of A (depth x block_rows), and runs the micro-kernel over them.
+// Between steps a block of bf16 keeps its sums in float, beside; wider ones keep them in C itself.
 // The order of the sum over k is the same for every element whatever the tasks, so results do not depend on threads.
 #pragma once
 
 namespace laim::LAIM_ISA {
 
 struct GemmBlocks {
-  static constexpr int64_t depth = 256;  // steps of k whose panels stay in cache
-  static constexpr int64_t chain = 128;  // steps of k that may be added in one chain; depth is at most twice as much
+  static constexpr int64_t depth = 256;       // operands along k whose panels stay in cache
+  static constexpr int64_t chain = 128;       // numbers along k added in one chain; depth is at most twice as much
   static constexpr int64_t block_rows = 144;  // rows of A packed at a time: a multiple of every Tile::rows (4, 6, 12)
   static constexpr int64_t columns = 768;     // columns of B packed at a time
 };
 
 // Finish one row of a tile: v holds C[i, j .. j + n).
-template <Epilogue epilogue, Activation activation, class T>
-LAIM_INLINE void finish(const GemmArgs<T>& args, int64_t i, int64_t j, int64_t n, Vec<T> v) {
-  using V = Vec<T>;
-  T* out = args.out.at(i, 0) + j;
-  [[maybe_unused]] const T* up = args.up.data ? args.up.at(i, 0) + j : nullptr;
+template <Epilogue epilogue, Activation activation, class S, class V>
+LAIM_INLINE void finish(const GemmArgs<S>& args, int64_t i, int64_t j, int64_t n, V v) {
+  S* out = args.out.at(i, 0) + j;
+  [[maybe_unused]] const S* up = args.up.data ? args.up.at(i, 0) + j : nullptr;
   if constexpr (epilogue == Epilogue::store) {
-    v.store(out, n);
-  } else if constexpr (epilogue == Epilogue::accumulate) {
-    (v + V::load(out, n)).store(out, n);
+    store(v, out, n);
   } else if constexpr (epilogue == Epilogue::bias) {
-    (v + V::load(args.bias + j, n)).store(out, n);
+    store(v + load<V>(args.bias + j, n), out, n);
   } else if constexpr (epilogue == Epilogue::bias_activation) {
-    if (args.bias) v = v + V::load(args.bias + j, n);
-    if (args.pre.data) v.store(args.pre.at(i, 0) + j, n);
-    store_activated<activation, T>(v, up, out, n);
-  } else {
-    T* gradient_up = up ? args.gradient_up.at(i, 0) + j : nullptr;
-    store_activation_gradient<activation, T>(v, args.pre.at(i, 0) + j, up, out, args.activated.at(i, 0) + j,
+    if (args.bias) v = v + load<V>(args.bias + j, n);
+    if (args.pre.data) store(v, args.pre.at(i, 0) + j, n);
+    store_activated<activation, S>(v, up, out, n);
+  } else if constexpr (epilogue == Epilogue::gradient) {
+    S* gradient_up = up ? args.gradient_up.at(i, 0) + j : nullptr;
+    store_activation_gradient<activation, S>(v, args.pre.at(i, 0) + j, up, out, args.activated.at(i, 0) + j,
                                              gradient_up, n);
   }
 }
 
-// The tile's sums so far are in `out` unless this is the first step of k; finish them after the last.
-template <Epilogue epilogue, Activation activation, class T>
-LAIM_INLINE void finish_tile(const GemmArgs<T>& args, int64_t i0, int64_t j0, bool first, bool last,
-                             Sums<T, Tile::rows, Tile::vectors>& tile) {
-  using V = Vec<T>;
+// Where the sums of a task's block are between the steps of k.
+template <class T>
+struct GemmSums {
+  Matrix<T> block;  // element (i, j) of C at (i - row0, j - column0)
+  int64_t row0, column0;
+  bool first, last;  // step of k; with accumulate neither, for `block` counts as the sum so far and is the result
+  LAIM_INLINE T* at(int64_t i, int64_t j) const { return block.at(i - row0, j - column0); }
+};
+
+// Add the sums so far to the tile's and keep them, or finish them after the last step.
+template <Epilogue epilogue, Activation activation, class S>
+LAIM_INLINE void finish_tile(const GemmArgs<S>& args, const GemmSums<Compute<S>>& so_far, int64_t i0, int64_t j0,
+                             Sums<Compute<S>, Tile::rows, Tile::vectors>& tile) {
+  using V = Vec<Compute<S>>;
   const int64_t rows = min<int64_t>(Tile::rows, args.m - i0);
 #pragma GCC unroll 16
   for (int i = 0; i < Tile::rows; ++i) {
@@ -52,66 +59,76 @@ LAIM_INLINE void finish_tile(const GemmArgs<T>& args, int64_t i0, int64_t j0, bo
       const int64_t n = min<int64_t>(V::width, args.n - j);
       if (n <= 0) break;
       V value = tile.sum[i][v];
-      if (!first) value = value + V::load(args.out.at(i0 + i, 0) + j, n);
-      if (last)
+      if (!so_far.first) value = value + load<V>(so_far.at(i0 + i, j), n);
+      if (so_far.last)
         finish<epilogue, activation>(args, i0 + i, j, n, value);
       else
-        value.store(args.out.at(i0 + i, 0) + j, n);
+        store(value, so_far.at(i0 + i, j), n);
     }
   }
 }
 
-template <Epilogue epilogue, Activation activation, class T>
-void gemm_block(const GemmArgs<T>& args, int64_t i_begin, int64_t i_end, int64_t j_begin, int64_t j_end) {
+template <Epilogue epilogue, Activation activation, class S>
+void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_t i_begin, int64_t i_end,
+                int64_t j_begin, int64_t j_end) {
+  using T = Compute<S>;
+  using O = Operand<S>;
   constexpr int tile_columns = Tile::vectors * Vec<T>::width;
-  T* packed_a = scratch_of<T>(Slot::gemm_a, GemmBlocks::depth * GemmBlocks::block_rows);
-  T* packed_b =
-      scratch_of<T>(Slot::gemm_b, GemmBlocks::depth * round_up(j_end - j_begin, tile_columns) + 2 * tile_columns);
-  // An empty sum still has an epilogue; with accumulate, `out` counts as the sum so far.
-  const int64_t steps = max<int64_t>(1, ceil_div(args.k, GemmBlocks::depth));
+  constexpr int64_t step_depth = GemmBlocks::depth * span<O>;
+  const int64_t width = round_up(j_end - j_begin, tile_columns);
+  O* packed_a = scratch_of<O>(Slot::gemm_a, GemmBlocks::depth * GemmBlocks::block_rows);
+  O* packed_b = scratch_of<O>(Slot::gemm_b, GemmBlocks::depth * width + 2 * tile_columns);
+  // An empty sum still has an epilogue.
+  const int64_t steps = max<int64_t>(1, ceil_div(args.k, step_depth));
+  GemmSums<T> so_far = {total, 0, 0, false, false};
+  if constexpr (epilogue != Epilogue::accumulate) {
+    if constexpr (sizeof(S) == sizeof(T))
+      so_far.block = args.out;
+    else if (steps > 1)
+      so_far = {{scratch_of<T>(Slot::gemm_sums, (i_end - i_begin) * width), width, 1}, i_begin, j_begin, false, false};
+  }
   for (int64_t step = 0; step < steps; ++step) {
-    const int64_t k0 = step * GemmBlocks::depth;
-    const int64_t depth = max<int64_t>(0, min(GemmBlocks::depth, args.k - k0));
-    // One chain of additions after the other: the rounding error of a single long one would be larger.
-    const int64_t chain = depth <= GemmBlocks::chain ? depth : ceil_div(depth, 2);
-    const bool accumulating = epilogue == Epilogue::accumulate;
-    const bool first = accumulating || step == 0, last = accumulating || step == steps - 1;
+    const int64_t k0 = step * step_depth;
+    const int64_t depth = max<int64_t>(0, min(step_depth, args.k - k0)), operands = ceil_div(depth, span<O>);
+    // One chain of additions after the other: the rounding error of a single long one would be larger. It disappears
+    // beside the rounding of bf16.
+    const int64_t chain = depth <= GemmBlocks::chain || span<O> > 1 ? operands : ceil_div(operands, 2);
+    if (epilogue != Epilogue::accumulate) so_far.first = step == 0, so_far.last = step == steps - 1;
     for (int64_t j = j_begin; j < j_end; j += tile_columns) {
-      const Matrix<const T> b = {args.b.data + k0 * args.b.row_stride + j * args.b.column_stride, args.b.column_stride,
+      const Matrix<const S> b = {args.b.data + k0 * args.b.row_stride + j * args.b.column_stride, args.b.column_stride,
                                  args.b.row_stride};
-      pack_panel<T, T>(packed_b + (j - j_begin) * depth, tile_columns, b, min<int64_t>(tile_columns, j_end - j), depth,
-                       T(1));
+      pack_panel(packed_b + (j - j_begin) * operands, tile_columns, b, min<int64_t>(tile_columns, j_end - j), depth);
     }
     for (int64_t ib = i_begin; ib < i_end; ib += GemmBlocks::block_rows) {
       const int64_t block = min(GemmBlocks::block_rows, i_end - ib);
       for (int64_t i = 0; i < block; i += Tile::rows) {
-        const Matrix<const T> a = {args.a.at(ib + i, k0), args.a.row_stride, args.a.column_stride};
-        pack_panel<T, T>(packed_a + i * depth, Tile::rows, a, min<int64_t>(Tile::rows, block - i), depth, T(1));
+        const Matrix<const S> a = {args.a.at(ib + i, k0), args.a.row_stride, args.a.column_stride};
+        pack_panel(packed_a + i * operands, Tile::rows, a, min<int64_t>(Tile::rows, block - i), depth);
       }
       for (int64_t j = j_begin; j < j_end; j += tile_columns) {
         for (int64_t i = 0; i < block; i += Tile::rows) {
-          const T* a = packed_a + i * depth;
-          const T* b = packed_b + (j - j_begin) * depth;
+          const O* a = packed_a + i * operands;
+          const O* b = packed_b + (j - j_begin) * operands;
           Sums<T, Tile::rows, Tile::vectors> tile, rest;
           tile.clear();
           tile.template multiply<1>(chain, a, Tile::rows, b, tile_columns);
-          if (chain < depth) {
+          if (chain < operands) {
             rest.clear();
-            rest.template multiply<1>(depth - chain, a + chain * Tile::rows, Tile::rows, b + chain * tile_columns,
+            rest.template multiply<1>(operands - chain, a + chain * Tile::rows, Tile::rows, b + chain * tile_columns,
                                       tile_columns);
             tile.add(rest);
           }
-          finish_tile<epilogue, activation>(args, ib + i, j, first, last, tile);
+          finish_tile<epilogue, activation>(args, so_far, ib + i, j, tile);
         }
       }
     }
   }
 }
 
-template <Epilogue epilogue, Activation activation, class T>
-void gemm_tasks(const GemmArgs<T>& args, const Parallel& parallel) {
+template <Epilogue epilogue, Activation activation, class S>
+void gemm_tasks(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const Parallel& parallel) {
   if (args.m == 0 || args.n == 0) return;
-  constexpr int64_t tile_columns = Tile::vectors * Vec<T>::width;
+  constexpr int64_t tile_columns = Tile::vectors * Vec<Compute<S>>::width;
   // Large blocks pack less, several tasks a thread balance better; small products are one task.
   const bool small = double(args.m) * double(args.n) * double(args.k) < 1 << 18;
   const int64_t columns = round_up(min(args.n, GemmBlocks::columns), tile_columns);
@@ -121,23 +138,24 @@ void gemm_tasks(const GemmArgs<T>& args, const Parallel& parallel) {
   const int64_t tasks_down = ceil_div(args.m, rows);
   parallel.for_each(tasks_down * across, [&](int64_t task) {
     const int64_t i = task % tasks_down * rows, j = task / tasks_down * columns;
-    gemm_block<epilogue, activation>(args, i, min(args.m, i + rows), j, min(args.n, j + columns));
+    gemm_block<epilogue, activation>(args, total, i, min(args.m, i + rows), j, min(args.n, j + columns));
   });
 }
 
-template <class T>
-void gemm(const GemmArgs<T>& args, const Parallel& parallel) {
+template <class S>
+void gemm(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const Parallel& parallel) {
   switch (args.epilogue) {
-    case Epilogue::store: return gemm_tasks<Epilogue::store, Activation::relu>(args, parallel);
-    case Epilogue::accumulate: return gemm_tasks<Epilogue::accumulate, Activation::relu>(args, parallel);
-    case Epilogue::bias: return gemm_tasks<Epilogue::bias, Activation::relu>(args, parallel);
+    case Epilogue::store: return gemm_tasks<Epilogue::store, Activation::relu>(args, total, parallel);
+    case Epilogue::accumulate: return gemm_tasks<Epilogue::accumulate, Activation::relu>(args, total, parallel);
+    case Epilogue::bias: return gemm_tasks<Epilogue::bias, Activation::relu>(args, total, parallel);
     case Epilogue::bias_activation:
       return with_activation(args.activation, [&](auto kind) {
-        gemm_tasks<Epilogue::bias_activation, decltype(kind)::value>(args, parallel);
+        gemm_tasks<Epilogue::bias_activation, decltype(kind)::value>(args, total, parallel);
       });
     case Epilogue::gradient:
-      return with_activation(args.activation,
-                             [&](auto kind) { gemm_tasks<Epilogue::gradient, decltype(kind)::value>(args, parallel); });
+      return with_activation(args.activation, [&](auto kind) {
+        gemm_tasks<Epilogue::gradient, decltype(kind)::value>(args, total, parallel);
+      });
   }
 }
 

@@ -1,6 +1,7 @@
 // The kernels of one instruction set as a table.
 #pragma once
 #include "core/kernels.h"
+#include "core/pairs.h"
 #include "core/scratch.h"
 // in order: each uses those before it
 #include "cpu/kernels/math.inl"
@@ -18,12 +19,19 @@ template <class S>
 constexpr Kernels<S> kernels() {
   Kernels<S> table = {nullptr,           &activation<S>,    &column_sum<S>, &norm<S>,
                       &norm_backward<S>, &cross_entropy<S>, &attention<S>,  &attention_backward<S>};
-  if constexpr (sizeof(S) > 2) table.gemm = &gemm<S>;
+  if constexpr (sizeof(S) == sizeof(Compute<S>) || span<Operand<S>> > 1) table.gemm = &gemm<S>;
   return table;
 }
 
+// Where only products of bf16 differ from a policy's own tier, the rest is that tier's (dispatch.cpp).
+#ifdef LAIM_PAIRS
+extern const Kernels<bf16> bf16_kernels;
+constexpr Kernels<bf16> made = kernels<bf16>();
+const Kernels<bf16> bf16_kernels = made;
+#else
 extern const KernelTable table;
 constexpr KernelTable made = {kernels<double>(), kernels<float>(), kernels<bf16>()};
 const KernelTable table = made;
+#endif
 
 }  // namespace laim::LAIM_ISA

@@ -127,7 +127,8 @@ struct Vec<double> {
 };
 
 // Lane j of vector i becomes lane i of vector j.
-LAIM_INLINE void transpose(Vec<float> (&v)[8]) {
+template <class V>
+LAIM_INLINE void transpose(V (&v)[8]) {
   __m256 pairs[8], fours[8];
   for (int i = 0; i < 8; i += 2) {
     pairs[i] = _mm256_unpacklo_ps(v[i].r, v[i + 1].r);

@@ -97,7 +97,8 @@ struct Vec<double> {
 };
 
 // Lane j of vector i becomes lane i of vector j.
-LAIM_INLINE void transpose(Vec<float> (&v)[16]) {
+template <class V>
+LAIM_INLINE void transpose(V (&v)[16]) {
   __m512 pairs[16], fours[16];
   for (int i = 0; i < 16; i += 2) {
     pairs[i] = _mm512_unpacklo_ps(v[i].r, v[i + 1].r);
