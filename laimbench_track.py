@@ -14,6 +14,9 @@ from laimbench.train import RunConfig, Trainer
 SIZES = [1, 2, 3]
 QUICK_SIZES = [1, 2]
 SAMPLED = 64  # elements of each tensor that have to agree
+# Fresh weights are so small that activations are almost linear and attention almost even: modules are compared with larger ones too.
+LOUDER = 8.0
+LATER = 12  # steps after which the loss is compared: what an optimizer does from the second step on is in it
 
 
 def tensors(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
@@ -90,9 +93,10 @@ def learn_with(size: int, seed: int, **options):
                        for part, tensor in zip(("tokens", "targets"), task.batch(step), strict=True)}}  # fmt: skip
     yield {"numbers": {"initial weights: all": [w for p in model.parameters() for w in sample(p)]}}
     state = torch.get_rng_state()
-    with outputs_of(model) as outputs:
-        loss = model(*task.batch(0))
+    with scaled(model, LOUDER), outputs_of(model) as outputs, torch.no_grad():
+        model(*task.batch(0))
     yield {"numbers": outputs}
+    loss = model(*task.batch(0))
     yield {"numbers": {"loss: step 0": loss.item()}}
     loss.backward()
     yield {"numbers": {f"gradient: {name}": sample(p.grad) for name, p in model.named_parameters()}}
@@ -107,9 +111,24 @@ def learn_with(size: int, seed: int, **options):
             f"first update: {name}": sample(p - before[name]) for name, p in model.named_parameters() if name in before
         }
     }
+    while trainer.step < LATER:
+        later = trainer.train_step()
+    yield {"numbers": {f"loss after: {LATER} steps": float(later)}}
     while not trainer.finished:
         evaluation = trainer.advance()
         yield {"flops": evaluation.flops, "loss": evaluation.val_loss}
+
+
+@contextmanager
+def scaled(model, factor):
+    """Have all matrices this many times as large."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    with torch.no_grad():
+        kept = [p.clone() for p in matrices]
+        torch._foreach_mul_(matrices, factor)
+        yield
+        for p, before in zip(matrices, kept, strict=True):
+            p.copy_(before)
 
 
 @contextmanager

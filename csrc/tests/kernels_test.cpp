@@ -81,6 +81,13 @@ void test_products(const Kernels<S>& kernels) {
           if (gated && epilogue == Epilogue::bias) continue;
           test_product<S>(kernels, 29, 45, k, false, true, epilogue, Activation(kind), gated);
         }
+  // few rows: dot products, where both operands lie along k; with one column only short ones, for what is allowed is a
+  // share of the largest result, which of a few long sums may be small beside their terms
+  for (int64_t m : {1, 2, 3, 4, 5})
+    for (int64_t n : {1, 6, 19, 300})
+      for (int64_t k : {int64_t(0), int64_t(1), int64_t(9), n > 1 ? int64_t(260) : int64_t(37)})
+        for (Epilogue epilogue : {Epilogue::store, Epilogue::bias, Epilogue::bias_activation, Epilogue::gradient})
+          test_product<S>(kernels, m, n, k, false, true, epilogue, Activation::gelu, epilogue > Epilogue::bias);
   // sums of bf16 that are kept beside between the steps of k, and then finished
   test_product<S>(kernels, 29, 45, 1100, false, true, Epilogue::bias_activation, Activation::silu, true);
 }

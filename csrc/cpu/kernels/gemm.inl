@@ -13,6 +13,7 @@ struct GemmBlocks {
   static constexpr int64_t chain = 128;       // numbers along k added in one chain; depth is at most twice as much
   static constexpr int64_t block_rows = 144;  // rows of A packed at a time: a multiple of every Tile::rows (4, 6, 12)
   static constexpr int64_t columns = 768;     // columns of B packed at a time
+  static constexpr int dot_rows = 4;          // rows of A up to which B is not packed at all
 };
 
 // Finish one row of a tile: v holds C[i, j .. j + n).
@@ -125,9 +126,62 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
   }
 }
 
+// The product of so few rows that packing B would take longer than to multiply by it: dot products along k, where both
+// A and B lie. Its sums have a chain for every lane, so that they round less than the tile's.
+template <int rows, Epilogue epilogue, Activation activation, class S>
+void dot_columns(const GemmArgs<S>& args, int64_t j_begin, int64_t j_end) {
+  using T = Compute<S>;
+  using V = Vec<T>;
+  constexpr int columns = 4;  // at a time, so that a core has independent sums to work on
+  constexpr int width = V::width < columns ? columns : V::width;
+  const S* a[rows];
+  for (int i = 0; i < rows; ++i) a[i] = args.a.at(min<int64_t>(i, args.m - 1), 0);
+  for (int64_t j0 = j_begin; j0 < j_end; j0 += V::width) {
+    const int64_t n = min<int64_t>(V::width, j_end - j0);
+    T dots[rows][width];
+    for (int64_t c0 = 0; c0 < n; c0 += columns) {
+      const S* b[columns];
+      for (int c = 0; c < columns; ++c) b[c] = args.b.at(0, j0 + min(c0 + c, n - 1));
+      Sums<T, rows, columns> tile;
+      tile.clear();
+      each_vector<V>(args.k, [&](int64_t k, int64_t count) {
+        V column[columns];
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; ++c) column[c] = load<V>(b[c] + k, count);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; ++i) {
+          const V x = load<V>(a[i] + k, count);
+#pragma GCC unroll 4
+          for (int c = 0; c < columns; ++c) tile.sum[i][c] = V::fma(x, column[c], tile.sum[i][c]);
+        }
+      });
+      for (int i = 0; i < rows; ++i)
+        for (int c = 0; c < columns; ++c) dots[i][c0 + c] = tile.sum[i][c].sum();
+    }
+    for (int64_t i = 0; i < min<int64_t>(rows, args.m); ++i)
+      finish<epilogue, activation>(args, i, j0, n, load<V>(dots[i], n));
+  }
+}
+
+template <Epilogue epilogue, Activation activation, class S>
+void dot_tasks(const GemmArgs<S>& args, const Parallel& parallel) {
+  constexpr int64_t columns = 256;  // of a task
+  parallel.for_each(ceil_div(args.n, columns), [&](int64_t task) {
+    const int64_t j = task * columns, end = min(args.n, j + columns);
+    if (args.m == 1)
+      dot_columns<1, epilogue, activation>(args, j, end);
+    else
+      dot_columns<GemmBlocks::dot_rows, epilogue, activation>(args, j, end);
+  });
+}
+
 template <Epilogue epilogue, Activation activation, class S>
 void gemm_tasks(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const Parallel& parallel) {
   if (args.m == 0 || args.n == 0) return;
+  if constexpr (epilogue != Epilogue::accumulate && span<Operand<S>> == 1) {
+    if (args.m <= GemmBlocks::dot_rows && args.a.column_stride == 1 && args.b.row_stride == 1)
+      return dot_tasks<epilogue, activation>(args, parallel);
+  }
   constexpr int64_t tile_columns = Tile::vectors * Vec<Compute<S>>::width;
   // Large blocks pack less, several tasks a thread balance better; small products are one task.
   const bool small = double(args.m) * double(args.n) * double(args.k) < 1 << 18;
