@@ -21,15 +21,12 @@ from laimbench.store import Store
 from laimbench.train import RunConfig, Trainer, describe
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
-ASPECT, FEWEST_BLOCKS = (
-    32,
-    2,
-)  # width over depth: the least for which loss hardly depends on it (Kaplan et al. 2020, figure 5)
+# Width over depth: the least for which loss hardly depends on it (Kaplan et al. 2020, figure 5).
+ASPECT, FEWEST_BLOCKS = 32, 2
 TOKENS_PER_PARAM = (1.0, 500.0)
 FEWEST_STEPS = 100  # fewer are a warm-up and not a run
-MOST_EPOCHS = (
-    4.0  # over the data: up to there a token that is seen again is nearly worth a fresh one (Muennighoff et al. 2023)
-)
+# Over the data: up to there a token that is seen again is nearly worth a fresh one (Muennighoff et al. 2023).
+MOST_EPOCHS = 4.0
 MEASURED = slice(0, 9, 2)  # of WIDTHS: up to 512, for a line of two parameters
 MEASURING_SHARE, LEAST_MEASURING_S = 0.02, 5.0  # of a budget in time
 DEARER = 8  # times what a size took, the next may take

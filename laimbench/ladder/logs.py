@@ -45,12 +45,8 @@ class WandB:
     """A run of a project for each run, in the sweep's group; started again, it is the same one."""
 
     def __init__(self, project: str, sweep: str):
-        self._wandb, self._project, self._sweep, self._open = (
-            _import("wandb", "wandb"),
-            project or "laimbench",
-            sweep,
-            {},
-        )
+        self._wandb = _import("wandb", "wandb")
+        self._project, self._sweep, self._open = project or "laimbench", sweep, {}
 
     def begin(self, key: str, name: str, config: dict[str, Any]) -> None:
         self._open[key] = self._wandb.init(
