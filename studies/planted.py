@@ -63,7 +63,7 @@ MISTAKES = {
     "no warm-up": ("train/schedule.py", "return max(1, round(total_steps * warmup_fraction))", "return 1", "first update"),
     "schedule ends at zero": ("train/schedule.py", "FINAL = 0.1", "FINAL = 0.0", "training"),
     "learning rate halved": ("train/rules.py", "return chosen.lr *", "return 0.5 * chosen.lr *", "first update"),
-    "gradients clipped at a tenth": ("train/config.py", "grad_clip: float = 1.0", "grad_clip: float = 0.1", "training"),
+    "gradients clipped at a tenth": ("train/config.py", "grad_clip: float = 1.0", "grad_clip: float = 0.1", "first update"),
     "Adam's beta2 0.5": ("train/trainer.py", "betas=(0.9, 0.95)", "betas=(0.9, 0.5)", "training"),
     "no momentum": ("train/trainer.py", "betas=(0.9, 0.95)", "betas=(0.0, 0.95)", "training"),
     "weight decay 10 times": ("train/config.py", "weight_decay: float = 0.1", "weight_decay: float = 1.0", "first update"),
