@@ -7,6 +7,7 @@ import torch
 
 from laimbench import ops, provenance
 from laimbench.bench import kernels, steps
+from laimbench.bench.allocator import keep_memory
 from laimbench.bench.contention import QUIET_CORES, other_cores, usage
 from laimbench.bench.correctness import judge
 from laimbench.bench.timing import compare, interleave
@@ -27,7 +28,7 @@ def bench(
     budget_s: float = 0.25,
     report: Report = lambda row: None,
 ) -> dict[str, Any]:
-    """Time every case of the suite; call ``report`` with each row as it is done.
+    """Time every case of the suite; call ``report`` with each row as it is done. From then on this process keeps the memory that it frees.
 
     Args:
         suite: "quick" or "full".
@@ -42,6 +43,7 @@ def bench(
     peak is known at the end), and ``other_cores``, the cores that other processes used meanwhile (None: not known), and
     ``busy``, whether that is so much that the row's ratio says little.
     """
+    keep_memory()
     peak = {dtype: peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
     bandwidth = _copied_gbytes_per_s()
     rows = []
