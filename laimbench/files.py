@@ -1,13 +1,17 @@
-"""Write files so that a reader sees the old content or the new, never half of it."""
+"""Write files so that a reader sees the old content or the new, never half of it; read those of other programs."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from laimbench.errors import InputError
+
+MOST_BYTES = 1 << 28  # of a JSON file that is read whole
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -23,6 +27,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Return what a JSON file of another program holds. what: it is expected to be, for messages.
+
+    Raises:
+        InputError: there is no such file, it has more than MOST_BYTES, or it is not JSON.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected {what}")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path}: {path.stat().st_size:,} bytes, expected at most {MOST_BYTES:,}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
 
 
 def publish(temporary: Path, path: Path) -> None:

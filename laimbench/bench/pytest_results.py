@@ -1,6 +1,5 @@
 """Results of ``pytest benchmarks/kernels`` as a bench document, so that store and report show them as they show ``laimbench bench``."""
 
-import json
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from laimbench import provenance
 from laimbench.errors import InputError
+from laimbench.files import read_json
 
 INFO = (
     "op",
@@ -20,7 +20,6 @@ INFO = (
     "threads",
 )  # what each benchmark tells of itself
 SIDES = ("laim", "torch")
-MOST_BYTES = 1 << 28
 
 
 def read_pytest_results(path: Path) -> dict[str, Any]:
@@ -68,17 +67,13 @@ def _row(path: Path, key: tuple, sides: dict[str, dict]) -> dict[str, Any]:
 
 
 def _benchmarks(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size:,} bytes, expected at most {MOST_BYTES:,}")
+    document = read_json(path, "results of pytest-benchmark")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         found = document["benchmarks"]
         for one in found:
             stats = one["stats"]
             if not (stats["median"] > 0 and stats["rounds"] >= 1 and stats["iqr"] >= 0):
                 raise ValueError(f"times of {one['name']} are not positive")
         return found
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not results of pytest-benchmark ({error!r})") from None

@@ -1,7 +1,6 @@
 """``laimbench sweep --budget``: choose the runs that tell most, train them, say what was expected and what came out."""
 
 import time
-import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -69,14 +68,9 @@ def design_sweep(
 
 def base_values(ladder: Path | None, family: str | None, data: str | None) -> dict[str, Any]:
     """Return what all runs share: of a ladder's file, and of the command line."""
-    values: dict[str, Any] = {}
-    if ladder is not None:
-        try:
-            values = tomllib.loads(ladder.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{ladder}: no such file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-            raise InputError(f"{ladder}: not a TOML file ({error})") from None
+    from laimbench.ladder.config import read_values
+
+    values = {} if ladder is None else read_values(ladder)
     return values | {key: value for key, value in (("family", family), ("data", data)) if value is not None}
 
 

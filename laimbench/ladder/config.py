@@ -34,16 +34,25 @@ def load_ladder(path: Path) -> Ladder:
     Raises:
         InputError: naming the file, the field, what it was and what was expected.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from None
+    values = read_values(path)
     try:
         return make_ladder(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        InputError: there is no such file, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: not a TOML file ({error})") from None
 
 
 def make_ladder(values: dict[str, Any]) -> Ladder:

@@ -1,6 +1,10 @@
 """Curves of loss against compute of several commits on top of each other, with a slider that goes through them."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from laimbench.report.figures import rounded
 from laimbench.report.markup import clipped, data, figure
@@ -15,6 +19,14 @@ class CommitCurves:
     label: str
     text: str
     curves: list[tuple[list[float], list[float]]] = field(default_factory=list)
+
+
+def mean_curve(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return the mean loss at each compute, by compute, of runs (FLOPs, loss)."""
+    losses: dict[float, list[float]] = defaultdict(list)
+    for flops, loss in points:
+        losses[flops].append(loss)
+    return sorted(losses), [float(np.mean(losses[flops])) for flops in sorted(losses)]
 
 
 def commits_figure(name: str, commits: list[CommitCurves], caption: str) -> str:

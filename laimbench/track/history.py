@@ -1,6 +1,5 @@
 """What asv measured of many commits, read from its folder of results."""
 
-import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -11,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from laimbench.errors import InputError, RunError
+from laimbench.files import read_json
+from laimbench.report.commits import mean_curve
 from laimbench.track.builds import git
 from laimbench.track.multiplier import Multiplier, effective_multiplier
 
 LOSS, FLOPS = "track_final_loss", "track_flops"
-MOST_BYTES = 1 << 28  # of one file of results
 
 Params = tuple[str, ...]
 
@@ -172,10 +172,10 @@ def _against(base: list[Run], runs: list[Run]) -> Multiplier | str:
 
 def curves(runs: list[Run]) -> list[tuple[list[float], list[float]]]:
     """Return each group's (FLOPs, mean loss over seeds), by FLOPs."""
-    groups: dict[Params, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[Params, list[tuple[float, float]]] = defaultdict(list)
     for run in runs:
-        groups[run.group][run.flops].append(run.loss)
-    return [(sorted(points), [float(np.mean(points[flops])) for flops in sorted(points)]) for points in groups.values()]
+        groups[run.group].append((run.flops, run.loss))
+    return [mean_curve(points) for points in groups.values()]
 
 
 def _subjects(repository: Path | None) -> dict[str, str]:
@@ -190,14 +190,7 @@ def _subjects(repository: Path | None) -> dict[str, str]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected asv's results")
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size:,} bytes, expected at most {MOST_BYTES:,}")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+    document = read_json(path, "asv's results")
     if not isinstance(document, dict):
         raise InputError(f"{path}: not an object, expected a file of asv's results")
     return document

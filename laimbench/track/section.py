@@ -1,12 +1,9 @@
 """The report's section on compared commits, from the store's "track" documents; all text is escaped."""
 
-from collections import defaultdict
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from laimbench.report.commits import CommitCurves, commits_figure
+from laimbench.report.commits import CommitCurves, commits_figure, mean_curve
 from laimbench.report.markup import clipped, details, figures, section, table
 from laimbench.track.verdict import LEARNING, SPEED
 
@@ -60,13 +57,9 @@ def _curves(documents: list[dict[str, Any]]) -> list[CommitCurves]:
         for side, label in enumerate((one["a"], one["b"])):
             curves = []
             for ladder in one["learning"]:
-                losses = defaultdict(list)
-                for run in ladder["runs"]:
-                    if run["flops"][side] is not None:
-                        losses[run["flops"][side]].append(run["loss"][side])
-                if losses:
-                    flops = sorted(losses)
-                    curves.append((flops, [float(np.mean(losses[c])) for c in flops]))
+                points = [(run["flops"][side], run["loss"][side]) for run in ladder["runs"]]
+                if points := [point for point in points if point[0] is not None]:
+                    curves.append(mean_curve(points))
             found.pop(label, None)
             found[label] = CommitCurves(label, label, curves)
     return list(found.values())
