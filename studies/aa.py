@@ -1,7 +1,7 @@
 """How often does ``laimbench track`` raise a false alarm? Comparisons of a build with itself, with load on the machine in a third of them.
 
-Run by ``make study-aa`` (QUICK=1: two short comparisons). Every comparison is a whole one: two ops timed until decided, a small ladder trained
-until decided, new processes in every round. Load is a process that computes on its own during the whole comparison.
+Run by ``make study-aa`` (QUICK=1: two short comparisons). Every comparison is a whole one: one of three ops in turn timed until decided, a
+small ladder trained until decided, new processes in every round. Load is a process that computes on its own during the whole comparison.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ from laimbench.track.process import Side
 from laimbench.track.verdict import exit_code, learning_word, speed_word
 
 COMPARISONS = 200
+OPS = ("attention", "mlp", "layer_norm")
 SETTINGS = Settings(rounds=24, seeds=6, quick=True)
 
 
@@ -44,13 +45,14 @@ def load(wanted: bool):
 
 def compared(sides: list[Side], number: int, settings: Settings) -> dict[str, Any]:
     started = time.perf_counter()
-    with load(number % 3 == 0):
-        found = compare(*sides, SUITE, settings)
-    row = {"load": number % 3 == 0, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
+    op, loaded = OPS[number % 3], number // 3 % 3 == 0
+    with load(loaded):
+        found = compare(*sides, SUITE, dataclasses.replace(settings, only=(op, "gpt")))
+    row = {"op": op, "load": loaded, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
            "exit_code": exit_code(found), "ratios": [timing.ratio for timing in found.timings],
            "rounds": [timing.decision.observations for timing in found.timings],
            "seconds": time.perf_counter() - started, "machine": provenance.collect()}  # fmt: skip
-    print(f"{number}: {row['speed']}, {row['learning']}, {row['seconds']:.0f} s", flush=True)
+    print(f"{number}: {op}, {row['speed']}, {row['learning']}, {row['seconds']:.0f} s", flush=True)
     return row
 
 

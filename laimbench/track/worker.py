@@ -17,8 +17,9 @@ import time
 import traceback
 from pathlib import Path
 
-BLOCK_SECONDS = 0.01  # calls are repeated so often that a block takes about this long
+BLOCK_SECONDS = 0.0025  # calls are repeated so often that a block takes about this long
 WARM_UP_SECONDS = 0.1  # of calls that do not count: the allocator's memory grows over the first dozens
+RENEWED_WARM_UP_SECONDS = 0.02  # the same, where memory has grown before
 
 
 def load(path):
@@ -40,6 +41,7 @@ class Worker:
     def __init__(self, suite):
         self.suite = suite
         self.prepared = {}
+        self.calls = {}
         clock = getattr(suite, "CLOCK", "cpu" if os.environ.get("OMP_NUM_THREADS") == "1" else "wall")
         self.now = {"cpu": time.process_time, "wall": time.perf_counter}[clock]
 
@@ -48,23 +50,30 @@ class Worker:
                "sizes": list(getattr(self.suite, "SIZES", [1])), "quick_sizes": list(getattr(self.suite, "QUICK_SIZES", [1]))}  # fmt: skip
 
     def prepare(self, name):
-        """Make a benchmark's functions, warm them up, and say how many calls of each fill a block."""
+        """Make a benchmark's functions, warm them up, and say how many calls of each fill a block.
+
+        Asked again it makes them anew, with other memory (the old ones still hold theirs), and the number of calls stays.
+        """
         functions = getattr(self.suite, "speed_" + name)()
         functions = functions if isinstance(functions, dict) else {"ours": functions}
-        calls = {}
-        for which, function in functions.items():
+        enough = RENEWED_WARM_UP_SECONDS if name in self.prepared else WARM_UP_SECONDS
+        for function in functions.values():
             started = self.now()
             for number in itertools.count():
                 function()
-                if number >= 2 and self.now() - started > WARM_UP_SECONDS:
+                if number >= 2 and self.now() - started > enough:
                     break
-            count, seconds = 1, self.seconds_of(function, 1)
-            while seconds < BLOCK_SECONDS / 2 and count < 10**7:
-                count *= 2
-                seconds = self.seconds_of(function, count)
-            calls[which] = max(1, round(count * BLOCK_SECONDS / seconds))
+        if name not in self.prepared:
+            self.calls[name] = {which: self.fill(function) for which, function in functions.items()}
         self.prepared[name] = functions
-        yield {"calls": calls}
+        yield {"calls": self.calls[name]}
+
+    def fill(self, function):
+        count, seconds = 1, self.seconds_of(function, 1)
+        while seconds < BLOCK_SECONDS / 2 and count < 10**7:
+            count *= 2
+            seconds = self.seconds_of(function, count)
+        return max(1, round(count * BLOCK_SECONDS / seconds))
 
     def time(self, name, which, calls):
         yield {"seconds": self.seconds_of(self.prepared[name][which], calls) / calls}
