@@ -1,9 +1,11 @@
 """``laimbench sweep``: train a ladder."""
 
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +14,7 @@ from rich.table import Table
 from laimbench.cli.output import JsonOption, console_for, emit_json
 from laimbench.errors import InputError
 
-LAUNCHERS = ("none", "local")
+LAUNCHERS = ("none", "local", "ray", "slurm")
 EVERY_S = 10.0  # of laimbench.train.keeper, which imports torch
 SaveEveryOption = Annotated[
     float,
@@ -54,11 +56,22 @@ def sweep(
     ] = None,
     save_every: SaveEveryOption = EVERY_S,
     launcher: Annotated[
-        str, typer.Option(help="none: this process; local: several processes, as many as memory allows.")
+        str,
+        typer.Option(
+            help="none: this process; local: several processes, as many as memory allows; ray: tasks of Ray, on the cluster of "
+            "RAY_ADDRESS or a local one; slurm: a job array."
+        ),
     ] = "none",
     workers: Annotated[
-        int | None, typer.Option(help="With --launcher local: processes; by default one for each core.", min=1)
+        int | None,
+        typer.Option(
+            help="Processes of the launcher; by default one for each core of this machine or of Ray's cluster. slurm needs it.",
+            min=1,
+        ),
     ] = None,
+    sbatch: Annotated[
+        str, typer.Option(metavar="OPTIONS", help='With slurm: for sbatch, as "--partition=gpu --cpus-per-task=8".')
+    ] = "",
     log: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,11 +92,16 @@ def sweep(
     console = console_for(json)
     if launcher not in LAUNCHERS:
         raise InputError(f"--launcher is {launcher!r}, expected one of {', '.join(LAUNCHERS)}")
+    if launcher == "slurm" and workers is None:
+        raise InputError("--launcher slurm without --workers, expected how many tasks to submit")
+    if sbatch and launcher != "slurm":
+        raise InputError("--sbatch is given without --launcher slurm")
 
     def train(planned):
-        if launcher == "local":
-            return launch(console, planned, store, checkpoints, save_every, workers or os.cpu_count(), log or [])
-        return run_ladder(console, planned, store, checkpoints, save_every, log or [])
+        if launcher == "none":
+            return run_ladder(console, planned, store, checkpoints, save_every, log or [])
+        start = launcher_of(launcher, console, planned, workers, Path(f"{store}.slurm"), shlex.split(sbatch))
+        return launch(console, planned, store, checkpoints, save_every, start, log or [])
 
     if budget:
         from laimbench.cli.designed import base_values, design_sweep
@@ -136,27 +154,46 @@ def run_ladder(
     return outcome
 
 
+def launcher_of(
+    name: str, console: Console, ladder, workers: int | None, folder: Path, sbatch: list[str]
+) -> Callable[..., Any]:
+    """Return a function of a job and ``look`` that trains a ladder by processes; it says how many there are."""
+    from laimbench.ladder import launch_local, plan_ladder
+    from laimbench.ladder.launcher import workers_that_fit
+
+    cores = os.cpu_count() or 1
+    if name == "slurm":
+        from laimbench.ladder.slurm_launcher import launch_slurm
+
+        console.print(f"{workers} tasks of Slurm; their output is in {folder}")
+        return lambda job, look: launch_slurm(job, workers, folder, sbatch, look=look)
+    if name == "ray":
+        from laimbench.ladder.ray_launcher import launch_ray
+
+        return lambda job, look: launch_ray(job, workers, look=look)
+    fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers or cores)
+    threads = max(1, cores // fitting)
+    console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
+    return lambda job, look: launch_local(replace(job, threads=threads), fitting, look=look)
+
+
 def launch(
     console: Console,
     ladder,
     store: Path,
     checkpoints: Path | None,
     save_every_s: float,
-    workers: int,
+    start: Callable[..., Any],
     log: Sequence[str] = (),
 ):
     """Train a ladder by several processes, with a line for each run that ends; return the outcome."""
     from laimbench.cli.watch import Following
-    from laimbench.ladder import Job, launch_local, plan_ladder
+    from laimbench.ladder import Job
     from laimbench.ladder.interrupt import Interrupt
-    from laimbench.ladder.launcher import workers_that_fit
     from laimbench.ladder.logs import Logs, open_writers
     from laimbench.store import Store
 
     writers = open_writers(log, ladder.name)
-    fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers)
-    threads = max(1, os.cpu_count() // fitting)
-    console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
     with Store(store) as opened, Interrupt() as interrupt:
         following, logs = Following(opened, told=opened.statuses()), Logs(opened, writers, console.print)
 
@@ -167,8 +204,10 @@ def launch(
                     console.print(following.line(event))
             interrupt.check()
 
-        job = Job(ladder, store, threads, checkpoints=checkpoints, save_every_s=save_every_s)
-        outcome = launch_local(job, fitting, look=look)
+        job = Job(
+            ladder, store.resolve(), 1, checkpoints=checkpoints and checkpoints.resolve(), save_every_s=save_every_s
+        )
+        outcome = start(job, look)
         look()
     tell(console, outcome, store)
     return outcome

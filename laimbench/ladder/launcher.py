@@ -7,41 +7,22 @@ a busy machine.
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from multiprocessing import connection, forkserver, get_context
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from laimbench import provenance
-from laimbench.errors import InputError, LaimbenchError, RunError, Terminated
-from laimbench.ladder.config import Ladder
-from laimbench.ladder.interrupt import Interrupt
-from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan, run_key
-from laimbench.ladder.sweep import Listener, Outcome, sweep
+from laimbench.errors import InputError, LaimbenchError, Terminated
+from laimbench.ladder.job import Job, Patience, outcome_of, work
+from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan
+from laimbench.ladder.sweep import Outcome
 from laimbench.store import Store
-from laimbench.store.leases import MOST_DEATHS, leases_of
-from laimbench.train import RunConfig, Trainer
-from laimbench.train.keeper import EVERY_S
 
 PROCESS_BYTES = 400 << 20  # of a process with torch, before it has a model
 GRACE_S = 60.0  # for processes to keep their states, before they are killed
 LOOK_S = 0.5
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every process is told. threads: of torch, in each."""
-
-    ladder: Ladder
-    store: Path
-    threads: int
-    trainer: Callable[[RunConfig], Trainer] = Trainer
-    checkpoints: Path | None = None
-    save_every_s: float = EVERY_S
 
 
 def workers_that_fit(plans: Iterable[RunPlan], workers: int) -> int:
@@ -70,7 +51,7 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
     with Store(job.store) as store:
         before = store.statuses()
         alive: dict[BaseProcess, connection.Connection] = {}
-        progress, in_vain, left = _progress(store), 0, workers
+        patience, left = Patience(store, workers), workers
         try:
             while left or alive:
                 for _ in range(left):
@@ -88,16 +69,11 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
                         raise error
                     if process.exitcode == 0:
                         continue  # nothing is left to do: others finish what they are at
-                    now = _progress(store)
-                    in_vain = 0 if now != progress else in_vain + 1
-                    progress, left = now, left + 1
-                    if in_vain > (workers + 1) * MOST_DEATHS:
-                        raise RunError(
-                            f"{in_vain} processes died one after the other, the last with {process.exitcode}"
-                        )
+                    patience.died(process.exitcode)
+                    left += 1
         finally:
             _end(alive)
-        return _outcome(job.ladder, before, store)
+        return outcome_of(job.ladder, before, store)
 
 
 def fork_server() -> ForkServerContext:
@@ -121,26 +97,16 @@ def fork_server() -> ForkServerContext:
 
 
 def _work(job: Job, pipe: connection.Connection, launcher: int) -> None:
-    """What a process does: sweep; say what went wrong, if it is not a run's failure."""
-    import torch
-
+    """What a process does: the job; say what went wrong, if it is not a run's failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher gets it too, and passes it on
-    torch.set_num_threads(job.threads)
     server = os.getppid()
 
-    class Stop(Listener):
-        def stepped(self) -> None:
-            interrupt.check()
-            if os.getppid() != server:
-                raise Terminated(f"the process {launcher} that started this one is gone")
-
-        def note(self, message: str) -> None:
-            print(f"note: {message}", file=sys.stderr, flush=True)
+    def check() -> None:
+        if os.getppid() != server:
+            raise Terminated(f"the process {launcher} that started this one is gone")
 
     try:
-        with Interrupt((signal.SIGTERM,)) as interrupt, Store(job.store) as store:
-            sweep(job.ladder, store, listener=Stop(), trainer=job.trainer, checkpoints=job.checkpoints,
-                  save_every_s=job.save_every_s)  # fmt: skip
+        work(job, check=check)
     except Terminated as error:
         raise SystemExit(error.exit_code) from None
     except LaimbenchError as error:
@@ -166,22 +132,3 @@ def _end(alive: dict[BaseProcess, connection.Connection]) -> None:
             process.kill()
             process.join()
         pipe.close()
-
-
-def _progress(store: Store) -> tuple[int, int]:
-    """Return what grows as long as anything gets done: runs ended, and the steps that those at work are on record with."""
-    ended = sum(status != "running" for status, _ in store.statuses().values())
-    return ended, sum(lease.reached for lease in leases_of(store).values())
-
-
-def _outcome(ladder: Ladder, before: dict, store: Store) -> Outcome:
-    outcome = Outcome()
-    for config in ladder.runs:
-        run = store.find(run_key(config))
-        if before.get(run.key, ("", ""))[0] == "done":
-            outcome.skipped += 1
-        elif run.status == "done":
-            outcome.trained += 1
-        else:
-            outcome.failures.append(f"{run.size} {run.backend} seed {run.seed}: {run.error}")
-    return outcome

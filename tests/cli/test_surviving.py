@@ -90,7 +90,10 @@ def test_a_ladder_by_several_processes(tmp_path, ladder_file, swept, capfd):
 
 
 def test_a_launcher_that_is_not_there(fails, tmp_path, ladder_file):
-    assert "none, local" in fails(2, "sweep", ladder_file, "--store", tmp_path / "x.sqlite", "--launcher", "slurm")
+    sweep = ("sweep", ladder_file, "--store", tmp_path / "x.sqlite")
+    assert "none, local, ray, slurm" in fails(2, *sweep, "--launcher", "moon")
+    assert "expected how many tasks" in fails(2, *sweep, "--launcher", "slurm")
+    assert "without --launcher slurm" in fails(2, *sweep, "--sbatch", "--partition=gpu")
 
 
 def test_watch_tells_a_line_of_json_per_run_that_ended(swept, capsys):

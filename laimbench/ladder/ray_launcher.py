@@ -1,0 +1,69 @@
+"""Train a ladder by tasks of Ray: on a cluster that is there already (RAY_ADDRESS), else on one that is started on this machine.
+
+Ray places the tasks and starts those again whose worker died; leases share out the runs, as under the other launchers.
+"""
+
+import signal
+from collections.abc import Callable
+
+from laimbench.errors import InputError, LaimbenchError, RunError
+from laimbench.ladder.job import Job, outcome_of, work
+from laimbench.ladder.sweep import Outcome
+from laimbench.store import Store
+from laimbench.store.leases import MOST_DEATHS
+
+LOOK_S = 0.5
+GRACE_S = 60.0  # for tasks to keep their states
+
+
+def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None] = lambda: None) -> Outcome:
+    """Run a ladder by this many tasks, by default as many as the cluster has cores for; return once nothing is left to do.
+
+    ``look`` is called twice a second; what it raises ends the tasks, with their states kept.
+
+    Raises:
+        InputError: Ray is not installed, or what the tasks refused. RunError: a task could not be kept alive.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--launcher ray needs Ray: pip install 'laimbench[ray]'") from None
+    ours = not ray.is_initialized()
+    if ours:
+        terminated = signal.getsignal(signal.SIGTERM)
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+        signal.signal(signal.SIGTERM, terminated)  # Ray's own would end this process at once
+    try:
+        workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // job.threads)
+        # A run on which processes die is given up by its lease, so this many deaths are enough for all of them.
+        retries = len(job.ladder.runs) * MOST_DEATHS
+        task = ray.remote(num_cpus=job.threads, max_retries=retries)(_work)
+        with Store(job.store) as store:
+            before = store.statuses()
+            pending = [task.remote(job) for _ in range(workers)]
+            try:
+                while pending:
+                    ended, pending = ray.wait(pending, timeout=LOOK_S)
+                    for reference in ended:
+                        ray.get(reference)
+                    look()
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, LaimbenchError):
+                    raise error.cause from None
+                raise RunError(f"a task of Ray failed: {str(error).strip().splitlines()[-1]}") from None
+            except ray.exceptions.RayError as error:
+                raise RunError(f"Ray: {str(error).strip().splitlines()[0]}") from None
+            finally:
+                for reference in pending:
+                    ray.cancel(reference)
+                if pending:
+                    ray.wait(pending, num_returns=len(pending), timeout=GRACE_S)
+            return outcome_of(job.ladder, before, store)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _work(job: Job) -> None:
+    # Ray cancels a task by SIGINT, and ends a worker by SIGTERM.
+    work(job, (signal.SIGINT, signal.SIGTERM))
