@@ -1,7 +1,7 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
 # make study-NAME   a claim that takes minutes to check, into docs/results (NAME: STUDIES below); QUICK=1: seconds, into build/studies
-# make sanitize   the C++ tests under ASan and UBSan; make results, make picture, make sample-picture, make history   what README and docs show
+# make sanitize   the C++ tests under ASan and UBSan; make fuzz, wrong inputs for every reader of files; make results, make picture, make sample-picture, make history   what README and docs show
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ STUDIES := calibration laws-speed learning entropy transfer multiplier aa plante
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize results picture sample-picture history clean
+.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize fuzz results picture sample-picture history clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -53,6 +53,13 @@ sanitize: $(VENV)/.tested
 pytest: $(VENV)/.tested
 	mkdir -p build/pytest
 	cd build/pytest && $(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests -c $(CURDIR)/pyproject.toml --rootdir=$(CURDIR) --import-mode=importlib -p no:cacheprovider
+
+# Wrong inputs for every reader, as many as a night has time for; those that went wrong are kept.
+INPUTS ?= 1000000
+fuzz: $(VENV)/.tested
+	mkdir -p build/fuzz
+	cd build/fuzz && $(CURDIR)/$(BIN)/python -c "import sys; sys.path.append('$(CURDIR)'); from tests.fuzz.readers import main; sys.exit(main())" \
+	  $(INPUTS) --seed $$(date +%j) --kept .
 
 # The figures that README and docs quote; each is measured alone, on a quiet machine.
 results: $(INSTALLED)

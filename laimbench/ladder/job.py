@@ -118,7 +118,7 @@ def read_job(path: Path) -> Job:
         return Job(Ladder(document["name"], groups), Path(document["store"]), document["threads"],
                    checkpoints=Path(document["checkpoints"]) if document["checkpoints"] else None,
                    save_every_s=document["save_every_s"])  # fmt: skip
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a job of laimbench ({error})") from None
 
 

@@ -68,7 +68,7 @@ def read_templates(path: Path) -> Templates:
     else:
         try:
             document = tomllib.loads(content)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise InputError(f"templates {path}: not TOML ({error})") from None
         templates, groups = document.get("templates"), document.get("groups")
     if not _texts(templates):

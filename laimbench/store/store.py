@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +260,8 @@ class Store:
             if "readonly" in cause or "unable to open" in cause:
                 raise InputError(f"store {self.path}: cannot be opened for writing ({cause})") from None
             raise InputError(f"store {self.path}: {cause}") from None
-        except (DatabaseError, sqlite3.DatabaseError) as error:
-            cause = getattr(error, "orig", error)
+        except (DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError, JSONDecodeError) as error:
+            cause = " ".join(str(getattr(error, "orig", error)).split())  # SQLite quotes schemas as they are
             raise InputError(f"store {self.path}: not a readable laimbench store ({cause})") from None
 
     def _check(self) -> None:

@@ -133,6 +133,8 @@ class RunConfig:
         for key in values:
             if key not in known and key != "size":
                 raise InputError(f"unknown key {key!r}, expected one of size, {', '.join(known)}")
+        if not isinstance(values.get("family", ""), str):
+            raise InputError(f"family is {values['family']!r}, expected one of {', '.join(FAMILIES)}")
         if "size" in values:
             values = {**of_size(values.get("family", cls.family), values["size"]), **values}
             del values["size"]

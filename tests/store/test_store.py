@@ -40,6 +40,17 @@ def test_what_is_written_is_read_back(tmp_path):
         assert store.find("a") is None and store.metrics(run.id) == []
 
 
+@pytest.mark.parametrize("damage", [b"not json", b'"\xb8"'])
+def test_a_damaged_value_is_said_in_one_line(tmp_path, damage):
+    path = tmp_path / "runs.sqlite"
+    with Store(path) as store:
+        store.begin_run("a", "s", {}, FACTS, {})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET config = CAST(? AS TEXT)", (damage,))
+    with Store(path) as store, pytest.raises(InputError, match=r"not a readable|Could not decode"):
+        store.runs()
+
+
 def test_foreign_and_corrupt_files_are_refused_and_left_alone(tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("not a database " * 100)
