@@ -31,8 +31,23 @@ def read_pytest_results(path: Path) -> dict[str, Any]:
     Raises:
         InputError: not such a file, or a benchmark of it lacks a side or what INFO names.
     """
+    try:
+        return _document(path, _benchmarks(path))
+    except InputError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # values of other kinds than expected
+        raise InputError(f"{path}: not results of pytest-benchmark ({error!r})") from None
+
+
+def _document(path: Path, benchmarks: list[dict[str, Any]]) -> dict[str, Any]:
     groups: dict[tuple, dict[str, dict]] = defaultdict(dict)
-    for one in _benchmarks(path):
+    for one in benchmarks:
         info = one.get("extra_info", {})
         if missing := [name for name in INFO if name not in info]:
             raise InputError(f"{path}: {one.get('name', 'a benchmark')} has no {', '.join(missing)} in extra_info, "
@@ -67,13 +82,9 @@ def _row(path: Path, key: tuple, sides: dict[str, dict]) -> dict[str, Any]:
 
 
 def _benchmarks(path: Path) -> list[dict[str, Any]]:
-    document = read_json(path, "results of pytest-benchmark")
-    try:
-        found = document["benchmarks"]
-        for one in found:
-            stats = one["stats"]
-            if not (stats["median"] > 0 and stats["rounds"] >= 1 and stats["iqr"] >= 0):
-                raise ValueError(f"times of {one['name']} are not positive")
-        return found
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not results of pytest-benchmark ({error!r})") from None
+    found = read_json(path, "results of pytest-benchmark")["benchmarks"]
+    for one in found:
+        stats = one["stats"]
+        if not (stats["median"] > 0 and stats["rounds"] >= 1 and stats["iqr"] >= 0):
+            raise ValueError(f"times of {one['name']} are not positive")
+    return found

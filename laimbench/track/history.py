@@ -105,7 +105,7 @@ def read_history(folder: Path, repository: Path | None = None, machine: str = ""
         one = _json(path)
         try:
             results.setdefault(one["commit_hash"], {"date": one["date"] / 1000, "found": {}})["found"] |= _figures(one)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: not a file of asv's results ({error!r})") from None
     if not results:
         raise InputError(f"{folder}: no results of machine {machine}")

@@ -43,6 +43,7 @@ from laimbench.store.merge import merge
 from laimbench.track.history import read_history
 from laimbench.train import RunConfig, Trainer, load_checkpoint, save_checkpoint
 from tests.fuzz.mutate import mutated
+from tests.track.asv_results import write_results
 
 HANG_S = 10
 MEMORY = 3 << 30  # beyond what the process has at its beginning
@@ -154,41 +155,28 @@ def read_store(path: Path) -> None:
 
 
 def pytest_seed() -> bytes:
-    stats = {
-        "min": 1e-3,
-        "max": 2e-3,
-        "mean": 1.5e-3,
-        "stddev": 1e-4,
-        "median": 1.4e-3,
-        "rounds": 5,
-        "iterations": 1,
-        "data": [1e-3],
+    stats = {"min": 1e-3, "max": 2e-3, "median": 1.4e-3, "iqr": 1e-4, "rounds": 5}
+    info = {
+        "op": "mlp",
+        "shape": "64x64",
+        "dtype": "fp32",
+        "direction": "forward",
+        "gflop": 0.1,
+        "peak_gflops": 100.0,
+        "threads": 1,
     }
-    one = {"group": "mlp", "name": "test_mlp[laim]", "fullname": "x::test_mlp[laim]", "params": {"side": "laim"}, "param": "laim",
-           "extra_info": {"op": "mlp", "side": "laim"}, "options": {}, "stats": stats}  # fmt: skip
-    return json.dumps(
-        {
-            "machine_info": {},
-            "commit_info": {"id": "1"},
-            "benchmarks": [one],
-            "datetime": "2026-01-01",
-            "version": "5.0",
-        }
-    ).encode()
-
-
-def history_seed() -> bytes:
-    results = {"ladder.Runs.track_final_loss": [[1.0, None], [["1"], ["0", "1"]], "v", 0, 0, None, None, None, None, None, None, None],
-               "build.Import.timeraw_package": [[0.1], [], "v"]}  # fmt: skip
-    return json.dumps({"commit_hash": "0" * 40, "env_name": "e", "date": 1, "params": {"machine": "m"}, "python": "3.11", "requirements": {},
-                       "env_vars": {}, "result_columns": ["result", "params", "version"], "results": results, "version": 2}).encode()  # fmt: skip
+    both = [
+        {"name": f"test_mlp[{side}]", "extra_info": info | {"side": side}, "stats": stats} for side in ("laim", "torch")
+    ]
+    return json.dumps({"benchmarks": both, "version": "5.0"}).encode()
 
 
 def readers(folder: Path) -> list[Reader]:
     tokenizer = train_tokenizer(["some text of a few words, some of them twice"] * 3, 270).to_str().encode()
     description, weights = checkpoint_seeds(folder)
     write_job(Job(load_ladder(written(folder / "ladder.toml", TOML)), folder / "x.sqlite", 1), folder / "job.json")
-    written(folder / "asv" / "m" / "machine.json", b'{"machine": "m", "cpu": "c"}')
+    write_results(folder / "asv", [1.0])
+    asv = next((folder / "asv" / "box").glob("*-env.json"))
     report = lambda problem: None  # noqa: E731
     return [
         Reader("ladder", "ladder.toml", [TOML], load_ladder),
@@ -206,7 +194,7 @@ def readers(folder: Path) -> list[Reader]:
         Reader("wav", "clip.wav", [wav_seed()], lambda path: read_wav(path, 16000, 1600)),
         Reader("image", "picture.png", png_seeds(), lambda path: read_image(path, 16, 3)),
         Reader("pytest-benchmark", "results.json", [pytest_seed()], read_pytest_results),
-        Reader("asv", "asv/m/commit-e.json", [history_seed()], lambda path: read_history(path.parent.parent)),
+        Reader("asv", str(asv.relative_to(folder)), [asv.read_bytes()], lambda path: read_history(path.parent.parent)),
     ]  # fmt: skip
 
 
