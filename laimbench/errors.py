@@ -23,6 +23,10 @@ class RunError(LaimbenchError):
     exit_code = 1
 
 
+class Unfinished(RunError):
+    """What ended a run without failing it: started again, it goes on from its last state."""
+
+
 class Terminated(LaimbenchError):
     """SIGTERM came: what was at work is kept and can be gone on with."""
 

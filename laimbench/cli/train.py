@@ -1,8 +1,10 @@
 """``laimbench train``: one run."""
 
 from contextlib import suppress
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,14 +12,24 @@ from laimbench.cli.output import JsonOption, console_for, emit_json
 from laimbench.cli.sweep import EVERY_S, SaveEveryOption, raise_failures
 from laimbench.errors import RunError
 
+if TYPE_CHECKING:
+    from laimbench.train import Execution, RunConfig
+    from laimbench.train.parallel import Process
+
 MODEL, DATA, TRAINING, RESULT = "The model", "What it learns from", "How it is trained", "What is kept"
-NOT_OF_THE_RUN = ("store", "out", "save_every", "json")
+EXECUTION = "How it is carried out (docs/big-runs.md)"
+NOT_OF_THE_RUN = ("run", "store", "out", "save_every", "json")
 
 
 def train(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A TOML file of these options by name; options go before it.", metavar="[RUN.toml]"),
+    ] = None,
     family: Annotated[
-        str, typer.Option(help="gpt, bert, transformer, vit, audio or mlp.", rich_help_panel=MODEL)
-    ] = "gpt",
+        str | None,
+        typer.Option(help="gpt (the default), bert, transformer, vit, audio or mlp.", rich_help_panel=MODEL),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -78,9 +90,12 @@ def train(
         int | None, typer.Option(help="Sequences or samples per step.", rich_help_panel=TRAINING)
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="laim, torch, compile or laim+compile.", rich_help_panel=TRAINING)
-    ] = "laim",
-    dtype: Annotated[str, typer.Option(help="fp32, or bf16 (autocast).", rich_help_panel=TRAINING)] = "fp32",
+        str | None,
+        typer.Option(help="laim (the default), torch, compile or laim+compile.", rich_help_panel=TRAINING),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="fp32 (the default), or bf16 (autocast).", rich_help_panel=TRAINING)
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate; by rule from the width.", rich_help_panel=TRAINING)
     ] = None,
@@ -88,7 +103,20 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option(help="Of a transformer.", rich_help_panel=TRAINING)] = None,
     evals: Annotated[int | None, typer.Option(help="Evaluations.", rich_help_panel=TRAINING)] = None,
     eval_tokens: Annotated[int | None, typer.Option(help="Tokens of each.", rich_help_panel=TRAINING)] = None,
-    seed: Annotated[int, typer.Option(help="Of weights and data order.", rich_help_panel=TRAINING)] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights and data order; by default 0.", rich_help_panel=TRAINING)
+    ] = None,
+    parallel: Annotated[
+        str | None,
+        typer.Option(help="Under torchrun: ddp (the default there) or fsdp.", rich_help_panel=EXECUTION),
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Micro-batches of a step, one after the other.", rich_help_panel=EXECUTION)
+    ] = None,
+    checkpointing: Annotated[
+        bool | None,
+        typer.Option(help="Compute blocks again in the backward, for memory.", rich_help_panel=EXECUTION),
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Also record the run in this store.", rich_help_panel=RESULT)
     ] = None,
@@ -99,18 +127,55 @@ def train(
     save_every: SaveEveryOption = EVERY_S,
     json: JsonOption = None,
 ) -> None:
-    """Train one model and print its evaluations. With --store or --out, it goes on where it stopped when started again."""
+    """Train one model and print its evaluations. With --store or --out, it goes on where it stopped when started again. Under torchrun
+    several processes train it together.
+    """
     given = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN and value is not None}
+    from laimbench.train import RunConfig
+    from laimbench.train.follower import follow
+    from laimbench.train.parallel import ProcessLost, connected
+
+    values, execution = settings(run, given)
+    with connected(execution.parallel) as processes:
+        config = RunConfig.from_dict(values)
+        if processes.rank == 0:
+            lead(config, execution, processes, store, out, save_every, json)
+            return
+        try:
+            follow(config, execution, processes)
+        except ProcessLost:  # the first process, or torchrun, says which and why
+            raise typer.Exit(1) from None
+
+
+def settings(run: Path | None, given: dict[str, Any]) -> tuple[dict[str, Any], "Execution"]:
+    """Return the values of a run and how it is carried out, from its file and the options that go before it."""
+    from laimbench.ladder.config import read_values
+    from laimbench.train import Execution
+
+    values = {**(read_values(run) if run else {}), **given}
+    how = {field.name: values.pop(field.name) for field in fields(Execution) if field.name in values}
+    return values, Execution(**how)
+
+
+def lead(
+    config: "RunConfig",
+    execution: "Execution",
+    processes: "Process",
+    store: Path | None,
+    out: Path | None,
+    save_every: float,
+    json: str | None,
+) -> None:
+    """Train a run, say how it goes, and keep what comes of it; other processes follow."""
     from laimbench.cli.progress import label
     from laimbench.ladder import Ladder, sweep
     from laimbench.ladder.interrupt import Interrupt
     from laimbench.ladder.plan import run_key
     from laimbench.ladder.sweep import Listener
     from laimbench.store import Store
-    from laimbench.train import Keeper, RunConfig, Trainer, save_checkpoint
+    from laimbench.train import Keeper, Trainer, save_checkpoint
     from laimbench.train.rules import FAMILIES
 
-    config = RunConfig.from_dict(given)
     console = console_for(json)
     unit = "tokens" if FAMILIES[config.family].counts_tokens else "samples"
     evaluations, summary, kept = [], {}, {}
@@ -148,10 +213,11 @@ def train(
         if store is not None:
             with Store(store) as opened:
                 ladder = Ladder("train", ((config,),))
-                raise_failures(sweep(ladder, opened, listener=lines, save_every_s=save_every).failures)
+                trainer = partial(Trainer, execution=execution, processes=processes)
+                raise_failures(sweep(ladder, opened, listener=lines, trainer=trainer, save_every_s=save_every).failures)
                 summary = opened.find(run_key(config)).summary
         else:
-            trainer = Trainer(config)
+            trainer = Trainer(config, execution, processes)
             for note in trainer.notes:
                 lines.note(f"data {config.data}: {note}")
             keeper = None if out is None else Keeper(Path(f"{out}.state"), trainer, every_s=save_every)

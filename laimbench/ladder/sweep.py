@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from laimbench import provenance
-from laimbench.errors import RunError
+from laimbench.errors import RunError, Unfinished
 from laimbench.ladder.config import Ladder
 from laimbench.ladder.plan import run_key
 from laimbench.store import Claim, Leases, LostLease, Store
 from laimbench.store.leases import MOST_DEATHS
-from laimbench.train import Described, Evaluation, Keeper, RunConfig, StateError, Trainer, describe, save_checkpoint
+from laimbench.train import Described, Evaluation, Keeper, RunConfig, Trainer, describe, save_checkpoint
 from laimbench.train.keeper import EVERY_S
 from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
 
@@ -272,7 +272,7 @@ class _Group:
         else:
             try:
                 evaluation = run.trainer.advance()
-            except StateError:
+            except Unfinished:
                 raise
             except RunError as error:
                 self._finish(run, "failed", {}, str(error))

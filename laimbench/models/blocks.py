@@ -9,6 +9,7 @@ from types import ModuleType
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from laimbench.errors import InputError, require_at_least_one
 from laimbench.models.cache import LayerCache
@@ -177,6 +178,7 @@ class Block(nn.Module):
     def __init__(self, config: BlockConfig, ops: ModuleType):
         super().__init__()
         self.post_norm = config.post_norm
+        self.checkpointing = False  # in training keep what goes in only, and compute the rest again in the backward
         self.norm1 = Norm(config, ops)
         self.attention = Attention(config, ops)
         if config.cross:
@@ -191,6 +193,16 @@ class Block(nn.Module):
         """Take the residual stream and what is still to be added to it (so that the addition can be part of the next norm);
         return the same two.
         """
+        if self.checkpointing and torch.is_grad_enabled():
+            # Nothing in a block draws from a random generator, whose state so need not be kept.
+            return checkpoint(
+                self._layers, x_BSC, branch_BSC, context, cache, use_reentrant=False, preserve_rng_state=False
+            )
+        return self._layers(x_BSC, branch_BSC, context, cache)
+
+    def _layers(
+        self, x_BSC: Tensor, branch_BSC: Tensor | None, context: Context, cache: LayerCache | None
+    ) -> tuple[Tensor, Tensor | None]:
         layers = [(self.norm1, self.attention)]
         if hasattr(self, "cross"):
             layers.append((self.norm_cross, self.cross))

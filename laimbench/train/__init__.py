@@ -2,6 +2,7 @@
 
 from laimbench.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from laimbench.train.config import RunConfig
+from laimbench.train.execution import Execution
 from laimbench.train.keeper import Keeper, StateError
 from laimbench.train.trainer import Described, Evaluation, Trainer, describe
 
@@ -9,6 +10,7 @@ __all__ = [
     "Checkpoint",
     "Described",
     "Evaluation",
+    "Execution",
     "Keeper",
     "RunConfig",
     "StateError",

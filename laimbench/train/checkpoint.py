@@ -49,7 +49,7 @@ def save_checkpoint(folder: Path, trainer: Any, state: dict[str, Any]) -> str:
     """
     path = trainer.task.tokenizer_path
     tokenizer = None if path is None else path.read_bytes()
-    return write_checkpoint(folder, trainer.config, trainer.task.facts, state, trainer.model, tokenizer)
+    return write_checkpoint(folder, trainer.config, trainer.task.facts, state, trainer.whole_model(), tokenizer)
 
 
 def write_checkpoint(

@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from laimbench.data.cache import sha256
-from laimbench.errors import InputError, RunError
+from laimbench.errors import InputError, Unfinished
 from laimbench.files import publish
-from laimbench.train.state import capture, restore, surroundings
+from laimbench.train.state import capture, changes, restore
 from laimbench.train.trainer import Trainer
 
 EVERY_S = 10.0  # of training between two states; at evaluations there may be more
@@ -33,8 +33,8 @@ HEADER, WRITING = "laimbench", ".writing-"
 NAME = re.compile(r"\d+-\d+-\d+-[0-9a-f]{64}\.safetensors")
 
 
-class StateError(RunError):
-    """A state that could not be written; the ones before are kept, and the run is not failed: it can go on from them."""
+class StateError(Unfinished):
+    """A state that could not be written; the ones before are kept."""
 
 
 class Keeper:
@@ -74,8 +74,7 @@ class Keeper:
                 continue
             self._began_s = self._last_s = self.trainer.train_seconds
             self._saved = self._moment
-            before, now = description["surroundings"], surroundings()
-            changed = [f"{name} {before.get(name)} is now {now[name]}" for name in now if before.get(name) != now[name]]
+            changed = changes(self.trainer, description)
             if changed:
                 notes.append(f"goes on, but not bit for bit: {', '.join(changed)}")
             return notes

@@ -16,12 +16,13 @@ from torch import Tensor
 from laimbench.errors import InputError
 from laimbench.train.trainer import Evaluation, Trainer
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam and AdamW
+WHOLE = "whole"  # a batch at once, by one process
+
 
 def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a trainer's state: tensors that share memory with it, and values for JSON. Only valid ``between_steps``."""
-    tensors = {f"model.{name}": tensor for name, tensor in _weights(trainer).items()}
-    for index, values in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+    tensors = trainer.processes.gather("state", weights_and_moments(trainer))
     tensors["segment_losses"] = torch.tensor(trainer.segment_losses, dtype=torch.float64)
     random_tensors, random_values = _random_state()
     description = {
@@ -32,7 +33,7 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "segment_started_s": trainer.segment_started_s,
         "evaluations": [{k: None if v != v else v for k, v in e.to_dict().items()} for e in trainer.evaluations],
         "random": random_values,
-        "surroundings": surroundings(),
+        "surroundings": surroundings(trainer),
     }
     return {name: tensor.detach().contiguous() for name, tensor in (tensors | random_tensors).items()}, description
 
@@ -55,15 +56,11 @@ def restore(
     saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     if saved.keys() != weights.keys() or any(saved[name].shape != weights[name].shape for name in weights):
         raise InputError("its weights are not those of this model")
-    with torch.no_grad():
-        for name, weight in weights.items():
-            weight.copy_(saved[name])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, part = name.split(".", 2)
-            moments.setdefault(int(index), {})[part] = tensor
-    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": moments})
+    moments = {name for name in tensors if name.startswith("optimizer.")}
+    if moments and moments != {f"optimizer.{i}.{part}" for i, _ in enumerate(_optimized(trainer)) for part in MOMENTS}:
+        raise InputError("its moments are not those of this optimizer")
+    trainer.processes.announce("restore", int(bool(moments)))
+    place(trainer, tensors, bool(moments))
     trainer.step = description["step"]
     trainer.train_seconds = description["train_seconds"]
     trainer.segment_started_s = description["segment_started_s"]
@@ -74,7 +71,38 @@ def restore(
     _set_random_state(tensors, description["random"])
 
 
-def surroundings() -> dict[str, Any]:
+def weights_and_moments(trainer: Trainer) -> dict[str, Tensor]:
+    """Return what of a state is as large as the model: in each process its part."""
+    tensors = {f"model.{name}": tensor for name, tensor in _weights(trainer).items()}
+    for index, values in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+    return tensors
+
+
+def place(trainer: Trainer, tensors: dict[str, Tensor] | None, moments: bool) -> None:
+    """Put weights, and the optimizer's ``moments`` if there are any yet, into this process's part of them. tensors: the first process's."""
+
+    def part(name: str, like: Tensor) -> Tensor:
+        return trainer.processes.spread(None if tensors is None else tensors[name], like)
+
+    with torch.no_grad():
+        for name, weight in _weights(trainer).items():
+            weight.copy_(part(f"model.{name}", weight))
+    step = torch.zeros(())
+    state = {
+        index: {name: part(f"optimizer.{index}.{name}", step if name == "step" else like.detach()) for name in MOMENTS}
+        for index, like in enumerate(_optimized(trainer) if moments else ())
+    }
+    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
+
+
+def changes(trainer: Trainer, description: dict[str, Any]) -> list[str]:
+    """Return what a trainer's results may differ by from those of a state's, in words."""
+    before, now = {"split": WHOLE, **description["surroundings"]}, surroundings(trainer)
+    return [f"{name} {before.get(name)} is now {now[name]}" for name in now if before.get(name) != now[name]]
+
+
+def surroundings(trainer: Trainer) -> dict[str, Any]:
     """Return what results may depend on beside the configuration."""
     from laimbench import __version__, build_info, provenance
 
@@ -84,7 +112,18 @@ def surroundings() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "isa": build_info()["isa"],
         "machine": provenance.cpu_model(),
+        "split": _split(trainer),
     }
+
+
+def _split(trainer: Trainer) -> str:
+    """Return how a batch is divided: the order in which gradients are added up."""
+    count, pieces = trainer.processes.count, trainer.execution.accumulate
+    return WHOLE if count * pieces == 1 else f"{trainer.processes.kind} {count} x {pieces}".strip()
+
+
+def _optimized(trainer: Trainer) -> list[Tensor]:
+    return [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
 
 
 def _weights(trainer: Trainer) -> dict[str, Tensor]:

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from laimbench.errors import RunError
 from laimbench.models import prepare
+from laimbench.models.blocks import Block
 from laimbench.train.checkpoint import start_from
 from laimbench.train.config import RunConfig
+from laimbench.train.execution import Execution
+from laimbench.train.parallel import Process, naming_lost_process
 from laimbench.train.schedule import SCHEDULES
 from laimbench.train.tasks import Task, make_task
 
@@ -64,17 +67,23 @@ def _described(task: Task) -> Described:
 class Trainer:
     """One run. The same seed gives the same weights at the start and the same batches, whatever the backend."""
 
-    def __init__(self, config: RunConfig):
+    def __init__(self, config: RunConfig, execution: Execution | None = None, processes: Process | None = None):
         """Build data, model and optimizer, and warm up kernels and compilation without touching the run's state.
+
+        Args:
+            config: what the run is.
+            execution: how it is carried out; by default each batch at once.
+            processes: this process among those that train the run; by default the only one.
 
         Raises:
             InputError: the data source or the model's shape is wrong. RunError: memory does not suffice.
         """
-        with _naming_lack_of_memory(config):
+        self.config, self.execution, self.processes = config, execution or Execution(), processes or Process()
+        self.execution.require_fit(config, self.processes.count)
+        with naming_lost_process(), _naming_lack_of_memory(config):
             self._build(config)
 
     def _build(self, config: RunConfig) -> None:
-        self.config = config
         torch.manual_seed(config.seed)
         self.task = make_task(config)
         self.model = self.task.model
@@ -90,7 +99,10 @@ class Trainer:
         self.segment_started_s = 0.0  # train_seconds at the last evaluation
         self.between_steps = True  # while not, the parts of the state are not of one moment
         self.on_step: Callable[[], None] = lambda: None  # called after every step; what it raises ends the run
-        self._loss_of = prepare(self.model, config.backend)
+        self.processes.announce("build")
+        for block in (module for module in self.model.modules() if isinstance(module, Block)):
+            block.checkpointing = self.execution.checkpointing
+        self._loss_of = prepare(self.processes.shard(self.model), config.backend)
         self._schedule = SCHEDULES[config.schedule_name]
         self.optimizer = self._make_optimizer()
         self._validation = self.task.validation()
@@ -107,7 +119,7 @@ class Trainer:
         Raises:
             RunError: the loss is not finite, or memory does not suffice; the message names the step.
         """
-        with _naming_lack_of_memory(self.config, self):
+        with naming_lost_process(), _naming_lack_of_memory(self.config, self):
             return self._advance()
 
     def _advance(self) -> Evaluation:
@@ -127,14 +139,9 @@ class Trainer:
 
     def train_step(self) -> float:
         """Take one step; return its loss. The batch is prepared outside the timed part."""
-        batch = self.task.batch(self.step)
-        factor = self._schedule(self.step, self.total_steps, self.config.warmup_share)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * factor
+        self.processes.announce("step", self.step)
         self.between_steps = False
-        started = time.perf_counter()
-        loss = self._update(batch)
-        self.train_seconds += time.perf_counter() - started
+        loss = self.update(self.step)
         if not math.isfinite(loss):
             raise RunError(
                 f"loss is {loss} at step {self.step} of {self.total_steps}; lower lr or raise warmup_fraction"
@@ -144,20 +151,45 @@ class Trainer:
         self.between_steps = True
         return loss
 
+    def update(self, step: int) -> float:
+        """Take this process's part of a step, in the order of all processes; return the loss of the whole batch."""
+        batch = self.task.batch(step)
+        factor = self._schedule(step, self.total_steps, self.config.warmup_share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * factor
+        started = time.perf_counter()
+        loss = self._update(batch)
+        self.train_seconds += time.perf_counter() - started
+        return loss
+
+    def whole_model(self) -> nn.Module:
+        """Return the model with all its weights, however they are divided."""
+        return self.processes.whole_model(self.task)
+
     def summary(self) -> dict[str, float]:
         """Return the family's final metrics on held-out data, for example accuracy, recall and f1."""
-        with self._evaluating():
-            return self.task.summary()
+        self.task.model = self.whole_model().eval()
+        try:
+            with torch.no_grad():
+                return self.task.summary()
+        finally:
+            self.task.model = self.model.train()
 
     def _update(self, batch: tuple[Tensor, ...]) -> float:
-        with self._precision():
-            loss = self._loss_of(*batch)
-        loss.backward()
+        predictions, pieces, mean = self.task.predictions(batch), self.execution.accumulate, 0.0
+        for i, part in enumerate(self.processes.micro_batches(batch, pieces)):
+            share = self.task.predictions(part) / predictions
+            with self.processes.adding_up(last=i == pieces - 1):
+                with self._precision():
+                    loss = self._loss_of(*part)
+                # The mean of all rows, of which ddp and fsdp take the mean over processes.
+                loss.backward(torch.full_like(loss, share * self.processes.count))
+            mean += share * loss.item()
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.item()
+        return self.processes.sum(mean)[0]
 
     def _precision(self):
         return torch.autocast("cpu", dtype=torch.bfloat16) if self.config.dtype == "bf16" else nullcontext()
@@ -180,19 +212,24 @@ class Trainer:
         random_state = torch.get_rng_state()
         for _ in range(2):
             self._update(self.task.batch(0))
-        self._val_loss()
+        self.validation_loss()
         self.model.load_state_dict(weights)
         self.optimizer = self._make_optimizer()
         torch.set_rng_state(random_state)
 
-    def _val_loss(self) -> float:
+    def validation_loss(self) -> float:
+        """Return the mean loss on held-out data; each process takes every so many-th batch."""
         total = count = 0.0
+        batches, rank, step = self._validation, self.processes.rank, self.processes.count
         with self._evaluating(), self._precision():
-            for batch in self._validation:
+            for first in range(0, len(batches), step):
+                # All make as many forward passes, for shards of weights are exchanged in them: a last one may count for nothing.
+                batch = batches[min(first + rank, len(batches) - 1)]
                 # The same (uncompiled) model for all: an odd last batch would compile a second time.
-                predictions = self.task.predictions(batch)
+                predictions = self.task.predictions(batch) if first + rank < len(batches) else 0
                 total += self.model(*batch).item() * predictions
                 count += predictions
+        total, count = self.processes.sum(total, count)
         return total / count
 
     @contextmanager
@@ -205,7 +242,8 @@ class Trainer:
             self.model.train()
 
     def _evaluate(self) -> Evaluation:
-        val_loss = self._val_loss()
+        self.processes.announce("evaluate")
+        val_loss = self.validation_loss()
         if not math.isfinite(val_loss):
             raise RunError(f"validation loss is {val_loss} at step {self.step} of {self.total_steps}")
         count, seconds = len(self.segment_losses), self.train_seconds - self.segment_started_s

@@ -18,7 +18,7 @@ from laimbench.errors import InputError
 from laimbench.train.config import RunConfig
 from laimbench.train.keeper import StateError, order_of, read_state, states, write_state
 from laimbench.train.schedule import decay_start
-from laimbench.train.state import restore, surroundings
+from laimbench.train.state import changes, restore
 from laimbench.train.trainer import Trainer
 
 FREE = ("tokens", "evals", "eval_tokens")  # in which runs of a trunk may differ
@@ -45,7 +45,7 @@ class Trunk:
                 continue
             try:
                 tensors, description = read_state(path)
-                if description["surroundings"] != surroundings():
+                if changes(self.trainer, description):
                     continue  # from here on it would be another run's beginning
                 restore(self.trainer, tensors, description, apart_from=FREE)
             except InputError:

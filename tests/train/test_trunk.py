@@ -75,7 +75,7 @@ def test_what_is_damaged_or_another_runs_is_not_begun_from(tmp_path, monkeypatch
         assert trainer.step == 0
         assert trunk_key(trainer.config) != trunk_key(config_of(20)) == trunk_key(config_of(10))
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("laimbench.train.trunk.surroundings", lambda: {"machine": "another"})
+        elsewhere.setattr("laimbench.train.state.surroundings", lambda trainer: {"machine": "another"})
         trainer = Trainer(config_of(20))
         Trunk(tmp_path, trainer).begin()
         assert trainer.step == 0

@@ -1,0 +1,33 @@
+"""What a process does that trains a run with others and is not the first: its part of everything that the first one announces."""
+
+from laimbench.train.config import RunConfig
+from laimbench.train.execution import Execution
+from laimbench.train.parallel import Process, naming_lost_process
+from laimbench.train.state import place, weights_and_moments
+from laimbench.train.trainer import Trainer
+
+
+def follow(config: RunConfig, execution: Execution, processes: Process) -> None:
+    """Take part in a run until the first process ends it.
+
+    Raises:
+        ProcessLost: another process ended. InputError, RunError: of this process's own data or memory.
+    """
+    trainer: Trainer | None = None
+    while True:
+        with naming_lost_process():
+            command, operand = processes.receive()
+            if command == "end":
+                return
+            if command == "build":
+                trainer = Trainer(config, execution, processes)
+            elif command == "step":
+                trainer.update(operand)
+            elif command == "evaluate":
+                trainer.validation_loss()
+            elif command == "restore":
+                place(trainer, None, moments=bool(operand))
+            elif command == "state":
+                processes.gather(command, weights_and_moments(trainer))
+            else:
+                processes.gather(command, dict(trainer.model.named_parameters()))
