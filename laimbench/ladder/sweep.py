@@ -191,6 +191,8 @@ class _Group:
                     continue
                 try:
                     built = trainer(config)
+                except Unfinished:
+                    raise
                 except RunError as error:
                     self._give_up(config, claim, str(error))
                     continue

@@ -2,12 +2,12 @@
 
 from laimbench.train.config import RunConfig
 from laimbench.train.execution import Execution
-from laimbench.train.parallel import Process, naming_lost_process
+from laimbench.train.parallel import Several, naming_lost_process
 from laimbench.train.state import place, weights_and_moments
 from laimbench.train.trainer import Trainer
 
 
-def follow(config: RunConfig, execution: Execution, processes: Process) -> None:
+def follow(config: RunConfig, execution: Execution, processes: Several) -> None:
     """Take part in a run until the first process ends it.
 
     Raises:

@@ -69,7 +69,9 @@ class Process:
         return task.model
 
 
-class _Several(Process):
+class Several(Process):
+    """One of the processes that torchrun started, as far as ddp and fsdp are alike."""
+
     def __init__(self):
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
 
@@ -97,7 +99,7 @@ class _Several(Process):
         return part
 
 
-class Replicas(_Several):
+class Replicas(Several):
     """Every process has all weights and all of the optimizer; gradients are added up while the backward runs."""
 
     kind = "ddp"
@@ -110,7 +112,7 @@ class Replicas(_Several):
         return nullcontext() if last else self._replica.no_sync()
 
 
-class Shards(_Several):
+class Shards(Several):
     """Every process has a share of weights, gradients and moments; a block's weights are whole only while it is at work. Gradients are
     added up after every micro-batch: until the last one they would be whole, which is what memory does not suffice for.
     """
@@ -129,11 +131,13 @@ class Shards(_Several):
         return fully_shard(model, mesh=mesh, reshard_after_forward=True)  # what is in no block
 
     def gather(self, command: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        from torch.distributed.tensor import DTensor
+
         self.announce(command)
         found = {}
         with naming_lost_process():
             for name, tensor in tensors.items():
-                whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+                whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
                 if self.rank == 0:
                     found[name] = whole
         return found
@@ -161,7 +165,7 @@ def connected(parallel: str) -> Iterator[Process]:
     """Yield this process among those that torchrun started, connected; the followers are told of an end in good order.
 
     Raises:
-        InputError: a way to work together, but no torchrun.
+        InputError: a way to work together, but no torchrun; or half of what torchrun sets.
     """
     if "WORLD_SIZE" not in os.environ and parallel:
         raise InputError(
@@ -170,6 +174,11 @@ def connected(parallel: str) -> Iterator[Process]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Process()
         return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise InputError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set, as torchrun sets it"
+        )
     dist.init_process_group("gloo", timeout=PATIENCE)
     processes = Shards() if parallel == Shards.kind else Replicas()
     if processes.rank:

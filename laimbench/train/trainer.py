@@ -76,7 +76,8 @@ class Trainer:
             processes: this process among those that train the run; by default the only one.
 
         Raises:
-            InputError: the data source or the model's shape is wrong. RunError: memory does not suffice.
+            InputError: the data source, the model's shape or the execution is wrong. RunError: memory does not suffice.
+            ProcessLost: another process ended.
         """
         self.config, self.execution, self.processes = config, execution or Execution(), processes or Process()
         self.execution.require_fit(config, self.processes.count)
@@ -117,7 +118,8 @@ class Trainer:
         """Train up to the next evaluation point and evaluate there; the first call evaluates before any step.
 
         Raises:
-            RunError: the loss is not finite, or memory does not suffice; the message names the step.
+            RunError: the loss is not finite, or memory does not suffice; the message names the step. ProcessLost: another
+                process ended; this is no failure of the run.
         """
         with naming_lost_process(), _naming_lack_of_memory(self.config, self):
             return self._advance()
@@ -220,9 +222,9 @@ class Trainer:
     def validation_loss(self) -> float:
         """Return the mean loss on held-out data; each process takes every so many-th batch."""
         total = count = 0.0
-        batches, rank, step = self._validation, self.processes.rank, self.processes.count
+        batches, rank = self._validation, self.processes.rank
         with self._evaluating(), self._precision():
-            for first in range(0, len(batches), step):
+            for first in range(0, len(batches), self.processes.count):
                 # All make as many forward passes, for shards of weights are exchanged in them: a last one may count for nothing.
                 batch = batches[min(first + rank, len(batches) - 1)]
                 # The same (uncompiled) model for all: an odd last batch would compile a second time.
