@@ -314,7 +314,7 @@ def test_a_run_by_torchrun_survives(corpus, tmp_path):
     """
     values = {**GPT_RUN, "data": corpus, "evals": 50, "eval_tokens": 64, "tokens": 16 * 8 * 100}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
-    command = ["train", *options, "--save-every=0", "--parallel=fsdp", "--out"]
+    command = ["train", *options, "--save-every=0", "--parallel=fsdp", "--store", tmp_path / "runs.sqlite", "--out"]
     run = torchrun(2, *command, tmp_path / "cut")
     wait_for(run, "step    10/")
     os.kill(children(run)[1], signal.SIGKILL)
@@ -322,15 +322,15 @@ def test_a_run_by_torchrun_survives(corpus, tmp_path):
     lost = "error: another process of the run ended; started again, it goes on from the last state that was kept\n"
     assert run.returncode == 1 and error.count(lost) == 1
     run = torchrun(2, *command, tmp_path / "cut")
-    wait_for(run, "note: goes on from step")
+    wait_for(run, "goes on from step")
     wait_for(run, "step ")
     run.send_signal(signal.SIGTERM)
     said, error = run.communicate(timeout=60)
     assert run.returncode != 0 and "model:" not in said
     assert error.count("error: terminated; what is at work is kept, started again it goes on from there\n") == 1
-    for name in ("cut", "whole"):
+    for name, more in (("cut", ["--store", str(tmp_path / "runs.sqlite")]), ("whole", [])):
         target = ["--json", str(tmp_path / f"{name}.json"), "--out", str(tmp_path / name)]
-        assert main(["train", *options, *target]) == 0
+        assert main(["train", *options, *target, *more]) == 0
     rows = [json.loads((tmp_path / f"{name}.json").read_text())["evaluations"] for name in ("cut", "whole")]
     for one, other in zip(*rows, strict=True):
         assert one["step"] == other["step"] and one["val_loss"] == pytest.approx(other["val_loss"], rel=30 * BOUND)
