@@ -14,7 +14,7 @@ from laimbench.errors import InputError
 MOST_BYTES = 1 << 28  # of a JSON file that is read whole
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Write through a temporary file in the same folder, then ``publish`` it. Makes missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -23,7 +23,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
-        publish(temporary, path)
+        publish(temporary, path, mode)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -45,9 +45,9 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{path}: not JSON ({error})") from None
 
 
-def publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path, mode: int = 0o644) -> None:
     """Give a finished file of the same folder its name: fsync, rename, fsync of the folder, so that it is whole after a power cut too."""
-    temporary.chmod(0o644)
+    temporary.chmod(mode)
     fsync(temporary)
     temporary.replace(path)
     fsync(path.parent)

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from laimbench.store_address import StoreAddress
+
 
 @cache
 def cpu_model() -> str:
@@ -72,6 +74,7 @@ def collect() -> dict[str, Any]:
         "isa": build["isa"],
         "version": build["version"],
         "commit": source_commit() or build["commit"],
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        # Results are shown around: the password of a store's URL is not.
+        "command": " ".join([Path(sys.argv[0]).name, *(str(StoreAddress.of(argument)) for argument in sys.argv[1:])]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -3,8 +3,9 @@
 # tests that need it are skipped by name.
 set -eu
 missing=""
-for pair in chromium:chromium espeak-ng:espeak-ng slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge; do
-  PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+PATH="$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" # where Debian keeps servers' programs
+for pair in chromium:chromium espeak-ng:espeak-ng slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge pg_ctl:postgresql; do
+  command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

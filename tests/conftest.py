@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from tests.postgres import serving
+
 
 @pytest.fixture(autouse=True)
 def two_threads():
@@ -30,3 +32,18 @@ def cache(tmp_path_factory):
     patch.setenv("LAIMBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for all tests that want one."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request, tmp_path):
+    """Where there is no store yet, in each kind of database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "runs.sqlite")
+    return request.getfixturevalue("postgres").new_database()

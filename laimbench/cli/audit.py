@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_option
+from laimbench.store_address import StoreAddress
 
 SHOWN = 3  # places of each kind on the console
 
@@ -26,7 +28,7 @@ def audit(
     templates: Annotated[
         Path | None, typer.Option(help="With --model: probe its bias by these templates.", metavar="FILE.toml")
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for its report.")] = None,
+    store: Annotated[StoreAddress | None, store_option("Also keep the result in this store, for its report")] = None,
     json: JsonOption = None,
 ) -> None:
     """Scan a text source for personal data and secrets; examples are shown masked only. Probe a model trained on it."""
@@ -100,7 +102,7 @@ def model_parts(console: Console, checkpoint: Any, templates: Path | None) -> di
     return parts
 
 
-def keep(store: Path, parts: dict[str, Any]) -> None:
+def keep(store: StoreAddress, parts: dict[str, Any]) -> None:
     """Add the parts of an audit to the store as one document, with where they came from."""
     from laimbench import provenance
     from laimbench.responsible.section import DOCUMENT_KIND

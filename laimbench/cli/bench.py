@@ -9,7 +9,9 @@ import typer
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_option
 from laimbench.errors import InputError
+from laimbench.store_address import StoreAddress
 
 
 def bench(
@@ -29,7 +31,7 @@ def bench(
             help="Take the times of this file, saved by `pytest benchmarks/kernels --benchmark-json`; measure none."
         ),
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for the report.")] = None,
+    store: Annotated[StoreAddress | None, store_option("Also keep the result in this store, for the report")] = None,
     json: JsonOption = None,
 ) -> None:
     """Compare ops and whole training steps with stock eager and torch.compile, interleaved in one run."""

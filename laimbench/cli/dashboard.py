@@ -1,6 +1,5 @@
 """``laimbench dashboard``: the report of a store, live in a browser while runs come in."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,12 +8,14 @@ from rich.markup import escape
 from laimbench.cli.output import console_for
 from laimbench.cli.report import render_store
 from laimbench.cli.serve import require_token, run, url
+from laimbench.cli.stores import store_argument
 from laimbench.errors import InputError
 from laimbench.network import listening
+from laimbench.store_address import RUNS, StoreAddress
 
 
 def dashboard(
-    store: Annotated[Path, typer.Argument(help="The store; it is read and never written.")] = Path("runs.sqlite"),
+    store: Annotated[StoreAddress, store_argument("The store, which is read and never written")] = RUNS,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own need --token.")] = (
         "127.0.0.1"
     ),

@@ -11,12 +11,20 @@ from rich.table import Table
 
 from laimbench.cli.runs import number
 from laimbench.errors import InputError
+from laimbench.store_address import StoreAddress
 
 FAR = 10.0  # times the largest run's compute: where an optimum is asked for unless the question says
 
 
 def design_sweep(
-    console: Console, train: Any, store_path: Path, *, budget: str, question: str, values: dict[str, Any], dry_run: bool
+    console: Console,
+    train: Any,
+    store_path: StoreAddress | Path,
+    *,
+    budget: str,
+    question: str,
+    values: dict[str, Any],
+    dry_run: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Design a sweep to a budget, train it by ``train`` (a ladder to its outcome) unless it is a dry run; return what is known, and failures."""
     from laimbench.design.quantities import parse_question
@@ -88,13 +96,14 @@ def quantity_of(question: str, space, budget: float) -> Any:
     return {"optimum": quantities.optimum, "prediction": quantities.prediction, "speedup": Speedup}[name](compute)
 
 
-def _finished(store_path: Path, name: str) -> dict[str, Any] | None:
-    from laimbench.store import Store
+def _finished(store_path: StoreAddress | Path, name: str) -> dict[str, Any] | None:
+    from laimbench.store import MissingStore, Store
 
-    if not store_path.exists():
+    try:
+        with Store(store_path, must_exist=True) as store:
+            return next((d for d in reversed(store.documents("design")) if d["name"] == name), None)
+    except MissingStore:
         return None
-    with Store(store_path) as store:
-        return next((d for d in reversed(store.documents("design")) if d["name"] == name), None)
 
 
 def _facts(name: str, quantity, amount, plan) -> dict[str, Any]:

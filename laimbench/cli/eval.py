@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_option
+from laimbench.store_address import StoreAddress
 
 
 def eval(
@@ -22,7 +24,7 @@ def eval(
     compare: Annotated[
         str, typer.Option(help="Against a baseline on the same items: ngram (gpt) or bag (bert that classifies).")
     ] = "",
-    store: Annotated[Path | None, typer.Option(help="Also keep the result in this store, for its report.")] = None,
+    store: Annotated[StoreAddress | None, store_option("Also keep the result in this store, for its report")] = None,
     json: JsonOption = None,
 ) -> None:
     """Evaluate a trained model on held-out data, every figure with its 95 % interval."""

@@ -15,8 +15,10 @@ from laimbench.cli.fit_view import (
     show_selection,
 )
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import FORM
 from laimbench.errors import InputError
 from laimbench.files import write_atomically
+from laimbench.store_address import StoreAddress
 
 if TYPE_CHECKING:
     from laimbench.laws.analysis import Analysis
@@ -25,7 +27,7 @@ JUDGE, LAW, SURE, SHOW = "Which runs", "Which law", "How sure", "What to show"
 
 
 def fit(
-    source: Annotated[Path, typer.Argument(help="A store, or a table: CSV, JSON (lines), Parquet.")],
+    source: Annotated[StoreAddress, typer.Argument(parser=StoreAddress.of, metavar="SOURCE", help=f"A store ({FORM}), or a table: CSV, JSON (lines), Parquet.")],
     columns: Annotated[str, typer.Option(help="Ours = the table's: params=Model Size,tokens=D|flops=C,loss=val; the rest is guessed and told.", rich_help_panel=JUDGE)] = "",
     where: Annotated[str, typer.Option(help="Rows to use: \"backend=laim and params > 10M\".", rich_help_panel=JUDGE)] = "",
     quality: Annotated[str, typer.Option(help="Runs in doubt: flag, drop, off. None is dropped silently.", rich_help_panel=JUDGE)] = "flag",

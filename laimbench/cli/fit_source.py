@@ -7,33 +7,25 @@ import numpy as np
 
 from laimbench.errors import InputError
 from laimbench.laws.table import Table, from_columns, read_table
+from laimbench.store_address import StoreAddress
 
-SQLITE_MAGIC = b"SQLite format 3\0"
 
-
-def read_source(path: Path, columns: str, where: str) -> Table:
+def read_source(source: StoreAddress | Path, columns: str, where: str) -> Table:
     """Return the table; of a store, a row per finished run with its configuration."""
-    if not is_store(path):
-        return read_table(path, columns, where)
-    return from_columns(columns_of_store(path), columns, where, source=f"store {path}")
+    address = StoreAddress.of(source)
+    if not address.is_store():
+        return read_table(address.path, columns, where)
+    return from_columns(columns_of_store(address), columns, where, source=f"store {address}")
 
 
-def is_store(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
-    except OSError:
-        return False
-
-
-def columns_of_store(path: Path) -> dict[str, np.ndarray]:
+def columns_of_store(address: StoreAddress | Path) -> dict[str, np.ndarray]:
     """Return params, tokens, flops, loss (the last validation loss), labels, and what the configurations hold besides."""
     from laimbench.store import Store
 
-    with Store(path, must_exist=True) as store:
+    with Store(address, must_exist=True) as store:
         runs = [run for run in store.runs(status="done") if run.final_val_loss is not None]
     if not runs:
-        raise InputError(f"store {path}: no finished run, expected some; see `laimbench runs list`")
+        raise InputError(f"store {address}: no finished run, expected some; see `laimbench runs list`")
     facts = ("params", "params_non_embedding", "tokens", "flops", "family", "size", "backend", "dtype", "seed", "sweep")
     columns = {"run": [f"run {run.id}" for run in runs]}
     columns |= {name: [getattr(run, name) for run in runs] for name in facts}

@@ -7,13 +7,15 @@ import typer
 from rich.console import Console
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_argument
+from laimbench.store_address import RUNS, StoreAddress
 
 if TYPE_CHECKING:
     from laimbench.store import Store
 
 
 def report(
-    store: Annotated[Path, typer.Argument(help="The store.")] = Path("runs.sqlite"),
+    store: Annotated[StoreAddress, store_argument()] = RUNS,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report/index.html"),
     json: JsonOption = None,
 ) -> None:
@@ -22,7 +24,7 @@ def report(
     emit_json({"page": str(out), "answers": [one.to_dict() for one in answers]}, json)
 
 
-def make_report(console: Console, store: Path, out: Path):
+def make_report(console: Console, store: StoreAddress | Path, out: Path):
     """Write the page, print the answer; return it."""
     from laimbench.files import write_atomically
     from laimbench.store import Store
@@ -65,6 +67,6 @@ def render_store(store: "Store", live: str = ""):
     try:
         answers = answer(runs) if runs or not (live or sections.strip()) else []
     except InputError as error:
-        raise InputError(f"store {store.path}: {error}") from None
+        raise InputError(f"store {store.address}: {error}") from None
     bench = benches[-1] if benches else None
-    return answers, render_page(answers, runs, metrics, bench, str(store.path), sections, live)
+    return answers, render_page(answers, runs, metrics, bench, str(store.address), sections, live)

@@ -9,16 +9,18 @@ import typer
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_argument, store_option
 from laimbench.errors import InputError
 from laimbench.files import write_atomically
+from laimbench.store_address import RUNS, StoreAddress
 
 app = typer.Typer(help="List, show and export the runs of a store.", no_args_is_help=True)
-StoreArgument = Annotated[Path, typer.Argument(help="The store.")]
+StoreArgument = Annotated[StoreAddress, store_argument()]
 FORMATS = ("csv", "json", "parquet")
 
 
 @app.command("list")
-def list_runs(store: StoreArgument = Path("runs.sqlite"), json: JsonOption = None) -> None:
+def list_runs(store: StoreArgument = RUNS, json: JsonOption = None) -> None:
     """One line per run."""
     from laimbench.store import Store
 
@@ -52,7 +54,7 @@ def list_runs(store: StoreArgument = Path("runs.sqlite"), json: JsonOption = Non
 @app.command("show")
 def show_run(
     run: Annotated[str, typer.Argument(help="A run's id, or the beginning of its key.")],
-    store: Annotated[Path, typer.Option(help="The store.")] = Path("runs.sqlite"),
+    store: Annotated[StoreAddress, store_option("The store")] = RUNS,
     json: JsonOption = None,
 ) -> None:
     """One run with its configuration and evaluations."""
@@ -78,7 +80,7 @@ def show_run(
 
 @app.command("export")
 def export_runs(
-    store: StoreArgument = Path("runs.sqlite"),
+    store: StoreArgument = RUNS,
     out: Annotated[str, typer.Option("--out", metavar="PATH|-", help="Where to; '-' is standard output.")] = "-",
     format: Annotated[str, typer.Option(help="csv, json or parquet (needs pyarrow).")] = "csv",
     metrics: Annotated[bool, typer.Option("--metrics", help="One row per evaluation instead of per run.")] = False,
@@ -104,8 +106,8 @@ def export_runs(
 
 @app.command("merge")
 def merge_runs(
-    store: Annotated[Path, typer.Argument(help="The store to merge into; made when missing.")],
-    sources: Annotated[list[Path], typer.Argument(help="Stores to take runs from.")],
+    store: Annotated[StoreAddress, store_argument("The store to merge into, made when missing")],
+    sources: Annotated[list[StoreAddress], store_argument("Stores to take runs from")],
     json: JsonOption = None,
 ) -> None:
     """Bring the runs of other stores into one, each once: what decides a run is its identity."""
@@ -114,12 +116,12 @@ def merge_runs(
 
     console, counts = console_for(json), {}
     with Store(store) as into:
-        for path in sources:
-            with Store(path, must_exist=True) as source:
+        for address in sources:
+            with Store(address, must_exist=True) as source:
                 merged = merge(into, source)
-            counts[str(path)] = merged.to_dict()
+            counts[str(address)] = merged.to_dict()
             console.print(
-                f"{path}: {merged.added} runs added, {merged.replaced} replaced, {merged.known} there already, "
+                f"{address}: {merged.added} runs added, {merged.replaced} replaced, {merged.known} there already, "
                 f"{merged.unfinished} unfinished left there, {merged.documents} documents added"
             )
     emit_json(counts, json)

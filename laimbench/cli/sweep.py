@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_option
 from laimbench.errors import InputError
+from laimbench.store_address import RUNS, StoreAddress
 
 LAUNCHERS = ("none", "local", "ray", "slurm")
 EVERY_S = 10.0  # of laimbench.train.keeper, which imports torch
@@ -33,7 +35,7 @@ def sweep(
         Path | None,
         typer.Argument(help="A ladder in TOML; see configs/. With --budget: without sizes, tokens and seeds."),
     ] = None,
-    store: Annotated[Path, typer.Option(help="The store to write to.")] = Path("runs.sqlite"),
+    store: Annotated[StoreAddress, store_option("The store to write to")] = RUNS,
     budget: Annotated[
         str, typer.Option(help="Choose the runs that tell most for this time (30m, 5h) or these FLOPs (1e18).")
     ] = "",
@@ -100,7 +102,7 @@ def sweep(
     def train(planned):
         if launcher == "none":
             return run_ladder(console, planned, store, checkpoints, save_every, log or [])
-        start = launcher_of(launcher, console, planned, workers, Path(f"{store}.slurm"), shlex.split(sbatch))
+        start = launcher_of(launcher, console, planned, workers, store.beside("slurm"), shlex.split(sbatch))
         return launch(console, planned, store, checkpoints, save_every, start, log or [])
 
     if budget:
@@ -134,7 +136,7 @@ def sweep(
 def run_ladder(
     console: Console,
     ladder,
-    store: Path,
+    store: StoreAddress | Path,
     checkpoints: Path | None = None,
     save_every_s: float = EVERY_S,
     log: Sequence[str] = (),
@@ -180,7 +182,7 @@ def launcher_of(
 def launch(
     console: Console,
     ladder,
-    store: Path,
+    store: StoreAddress | Path,
     checkpoints: Path | None,
     save_every_s: float,
     start: Callable[..., Any],
@@ -213,7 +215,7 @@ def launch(
     return outcome
 
 
-def tell(console: Console, outcome, store: Path) -> None:
+def tell(console: Console, outcome, store: StoreAddress | Path) -> None:
     elsewhere = f"{outcome.elsewhere} by other processes, " if outcome.elsewhere else ""
     console.print(
         f"{outcome.trained} runs trained, {elsewhere}{outcome.skipped} done before, {len(outcome.failures)} failed: {store}"

@@ -10,6 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_option
+from laimbench.errors import InputError
+from laimbench.store_address import StoreAddress
 
 
 def track(
@@ -42,7 +45,9 @@ def track(
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the verdict as Markdown, for a pull request.")
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="Also keep the comparison in this store, for its report.")] = None,
+    store: Annotated[
+        StoreAddress | None, store_option("Also keep the comparison in this store, for its report")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Compare two commits: faster or slower, learning better or worse, and the effective compute multiplier.
@@ -55,7 +60,7 @@ def track(
     from laimbench.track.builds import build
     from laimbench.track.compare import SUITE, Settings, compare
     from laimbench.track.section import DOCUMENT_KIND
-    from laimbench.track.stores import compare_stores, is_store
+    from laimbench.track.stores import compare_stores
     from laimbench.track.verdict import document, exit_code
 
     settings = Settings(alpha=alpha, slowdown=slowdown, spreads=spreads, rounds=rounds, seeds=seeds, quick=quick,
@@ -68,8 +73,11 @@ def track(
         console.print(escape(found.sentence()), soft_wrap=True)
         emit_json(found.to_dict(), json)
         return
-    if is_store(a) and is_store(b):
-        found = compare_stores(Path(a), Path(b), settings)
+    stores = [StoreAddress.of(name) for name in (a, b)]
+    if all(store.is_store() for store in stores):
+        found = compare_stores(*stores, settings)
+    elif any(store.is_url for store in stores):
+        raise InputError(f"{' and '.join(map(str, stores))}: one is a store, expected both to be")
     else:
         sides = [side_of(repository, name, console, isolation) for name in (a, b)]
         with console.status("measuring …") as status:

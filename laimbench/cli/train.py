@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cli.stores import store_option
 from laimbench.cli.sweep import EVERY_S, SaveEveryOption, raise_failures
 from laimbench.errors import RunError
+from laimbench.store_address import StoreAddress
 
 if TYPE_CHECKING:
     from laimbench.train import Execution, RunConfig
@@ -118,7 +120,7 @@ def train(
         typer.Option(help="Compute blocks again in the backward, for memory.", rich_help_panel=EXECUTION),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="Also record the run in this store.", rich_help_panel=RESULT)
+        StoreAddress | None, store_option("Also record the run in this store", rich_help_panel=RESULT)
     ] = None,
     out: Annotated[
         Path | None,

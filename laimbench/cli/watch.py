@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 
 from laimbench.cli.runs import number
+from laimbench.cli.stores import store_argument
+from laimbench.store_address import RUNS, StoreAddress
 
 LOOK_S = 1.0
 
@@ -51,7 +52,7 @@ class Following:
 
 
 def watch(
-    store: Annotated[Path, typer.Argument(help="The store that a sweep writes to.")] = Path("runs.sqlite"),
+    store: Annotated[StoreAddress, store_argument("The store that a sweep writes to")] = RUNS,
     once: Annotated[bool, typer.Option("--once", help="Look once, do not wait for more.")] = False,
 ) -> None:
     """Follow a sweep from another shell: a live table in a terminal, elsewhere a line of JSON per event. Ends when nobody is at work."""
@@ -74,7 +75,7 @@ def watch(
                 time.sleep(LOOK_S)
 
 
-def table(runs: list, leases: dict, store: Path) -> Table:
+def table(runs: list, leases: dict, store: StoreAddress) -> Table:
     """Return the runs at work with how far they are, under a title that counts all."""
     counts = {status: sum(run.status == status for run in runs) for status in ("done", "failed", "running")}
     title = (

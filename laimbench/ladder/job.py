@@ -19,6 +19,7 @@ from laimbench.ladder.plan import run_key
 from laimbench.ladder.sweep import Listener, Outcome, sweep
 from laimbench.store import Store
 from laimbench.store.leases import MOST_DEATHS, leases_of
+from laimbench.store_address import StoreAddress
 from laimbench.train import RunConfig, Trainer
 from laimbench.train.keeper import EVERY_S
 
@@ -30,7 +31,7 @@ class Job:
     """What every process is told. threads: of torch, in each."""
 
     ladder: Ladder
-    store: Path
+    store: StoreAddress | Path
     threads: int
     trainer: Callable[[RunConfig], Trainer] = Trainer
     checkpoints: Path | None = None
@@ -99,11 +100,12 @@ def outcome_of(ladder: Ladder, before: dict[str, tuple[str, str]], store: Store)
 
 def write_job(job: Job, path: Path) -> None:
     """Write a job to a file, for processes that share the file system (its trainer is the ordinary one)."""
+    store = StoreAddress.of(job.store).resolve()
     groups = [[config.to_dict() for config in group] for group in job.ladder.groups]
-    document = {"name": job.ladder.name, "groups": groups, "store": str(job.store.resolve()), "threads": job.threads,
+    document = {"name": job.ladder.name, "groups": groups, "store": store.text, "folder": str(store.folder or ""), "threads": job.threads,
                 "checkpoints": str(job.checkpoints.resolve()) if job.checkpoints else "",
                 "save_every_s": job.save_every_s}  # fmt: skip
-    write_atomically(path, json.dumps(document))
+    write_atomically(path, json.dumps(document), mode=0o600)  # there may be a password in the store's URL
 
 
 def read_job(path: Path) -> Job:
@@ -115,7 +117,8 @@ def read_job(path: Path) -> Job:
     document = read_json(path, "a job of laimbench")
     try:
         groups = tuple(tuple(RunConfig.from_dict(values) for values in group) for group in document["groups"])
-        return Job(Ladder(document["name"], groups), Path(document["store"]), document["threads"],
+        store = StoreAddress(document["store"], Path(document["folder"]) if document["folder"] else None)
+        return Job(Ladder(document["name"], groups), store, document["threads"],
                    checkpoints=Path(document["checkpoints"]) if document["checkpoints"] else None,
                    save_every_s=document["save_every_s"])  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:

@@ -61,7 +61,7 @@ def sweep(
 
     Runs that differ in their backend only are trained together, one segment each in turn, and who goes first changes from
     segment to segment: whatever else the machine does hits both alike. A run that fails is recorded with its message and
-    the others go on; the next sweep trains it again. The state of runs at work is kept in ``states_of(store)``
+    the others go on; the next sweep trains it again. The state of runs at work is kept in ``store.states``
     (``laimbench.train.keeper``): after a kill they go on from there, bit for bit. Runs that another process is at work on are
     waited for, and taken over if it dies (``laimbench.store.leases``). Runs of several token budgets that may share a trunk do
     (``laimbench.train.trunk``). With ``checkpoints`` the trained models are kept in
@@ -129,7 +129,7 @@ def _shared_trunks(ladder: Ladder) -> dict[str, list[RunConfig]]:
 
 
 def _trunk_folder(store: Store, key: str) -> Path:
-    return states_of(store) / f"trunk-{key}"
+    return store.states / f"trunk-{key}"
 
 
 def _prune(trunks: dict[str, list[RunConfig]], group: Sequence[RunConfig], store: Store) -> None:
@@ -137,11 +137,6 @@ def _prune(trunks: dict[str, list[RunConfig]], group: Sequence[RunConfig], store
     for key in {trunk_key(config) for config in group} & trunks.keys():
         statuses = store.statuses([run_key(config) for config in trunks[key]])
         prune(_trunk_folder(store, key), [c for c in trunks[key] if _status(statuses, c) not in ("done", "failed")])
-
-
-def states_of(store: Store) -> Path:
-    """Return the folder beside a store where the state of its unfinished runs is kept, in a folder for each key."""
-    return store.path.with_name(f"{store.path.name}.states")
 
 
 def checkpoint_name(config: RunConfig) -> str:
@@ -229,7 +224,7 @@ class _Group:
         known, keeper, trunk, oddities = self.store.find(claim.key), None, None, None
         if isinstance(built, Trainer):
             keeper = Keeper(
-                states_of(self.store) / claim.key, built, every_s=self.save_every_s, token=claim.token,
+                self.store.states / claim.key, built, every_s=self.save_every_s, token=claim.token,
                 allowed=lambda: self.store.reached(claim, built.step),
             )  # fmt: skip
             key = trunk_key(config)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from laimbench.errors import LaimbenchError
 from laimbench.store.owner import is_gone, own_name
@@ -29,7 +30,7 @@ class Leases:
         self._store, self._heartbeat_s, self._stale_s = store, heartbeat_s, stale_s
         self.owner = own_name()
         self._seen: dict[
-            str, tuple[tuple[str, int, int], float]
+            str, tuple[tuple[str, int, int, int], float]
         ] = {}  # heartbeats of others, and since when they stand
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -48,7 +49,8 @@ class Leases:
         """Take the leases of runs, all or none: None when another process holds one of them."""
         if any(self._held(lease) for lease in self._read(keys)):
             return None
-        with self._store.writing() as session:
+
+        def work(session: Session) -> list[Claim] | None:
             leases = {lease.key: lease for lease in session.scalars(select(Lease).where(Lease.key.in_(keys)))}
             if any(self._held(lease) for lease in leases.values()):
                 return None
@@ -63,6 +65,8 @@ class Leases:
                 claims.append(Claim(key, lease.token, self.owner, lease.deaths))
             return claims
 
+        return self._store.write(work)
+
     def release(self, claims: list[Claim] | None = None) -> None:
         """Let go of these leases, by default of all, as far as they are still held: those of finished runs are not."""
         query = update(Lease).where(Lease.owner == self.owner).values(owner="")
@@ -70,17 +74,17 @@ class Leases:
             query = query.where(Lease.key.in_([claim.key for claim in claims]))
             if not any(lease.owner == self.owner for lease in self._read([claim.key for claim in claims])):
                 return
-        with self._store.writing() as session:
-            session.execute(query)
+        self._store.write(lambda session: session.execute(query))
 
     def _read(self, keys: list[str]) -> list[Lease]:
-        with self._store.reading() as session:
-            return list(session.scalars(select(Lease).where(Lease.key.in_(keys))))
+        query = select(Lease).where(Lease.key.in_(keys))
+        return self._store.read(lambda session: list(session.scalars(query)))
 
     def _held(self, lease: Lease) -> bool:
         if lease.owner in ("", self.owner):
             return False
-        now, beat = time.monotonic(), (lease.owner, lease.token, lease.beats)
+        # While a server is away no heart can beat: all begin anew with it.
+        now, beat = time.monotonic(), (lease.owner, lease.token, lease.beats, self._store.outages)
         before, since = self._seen.get(lease.key, (None, now))
         if before != beat:
             self._seen[lease.key] = beat, now
@@ -89,8 +93,9 @@ class Leases:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._heartbeat_s):
-            with suppress(LaimbenchError), self._store.writing() as session:  # not this time: the next one does
-                session.execute(update(Lease).where(Lease.owner == self.owner).values(beats=Lease.beats + 1))
+            query = update(Lease).where(Lease.owner == self.owner).values(beats=Lease.beats + 1)
+            with suppress(LaimbenchError):  # not this time: the next one does
+                self._store.write(lambda session, query=query: session.execute(query), patience_s=0)
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,8 @@ class LeaseRow:
 
 def leases_of(store: Store) -> dict[str, LeaseRow]:
     """Return the leases that are held, by key."""
-    with store.reading() as session:
-        return {
-            lease.key: LeaseRow(lease.key, lease.reached, lease.beats, lease.deaths, not is_gone(lease.owner))
-            for lease in session.scalars(select(Lease).where(Lease.owner != ""))
-        }
+    held = store.read(lambda session: list(session.scalars(select(Lease).where(Lease.owner != ""))))
+    return {
+        lease.key: LeaseRow(lease.key, lease.reached, lease.beats, lease.deaths, not is_gone(lease.owner))
+        for lease in held
+    }

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from laimbench.errors import InputError
@@ -34,10 +34,10 @@ def merge(into: Store, source: Store) -> Merged:
     process is at work on in ``into`` stays.
 
     Raises:
-        InputError: both are the same file.
+        InputError: both are the same store.
     """
-    if into.path.resolve() == source.path.resolve():
-        raise InputError(f"store {source.path}: is the store to merge into, expected another one")
+    if into.database.identity() == source.database.identity():
+        raise InputError(f"store {source.address}: is the store to merge into, expected another one")
     merged = Merged()
     with source.reading() as theirs, into.writing() as ours:
         at_work = set(ours.scalars(select(Lease.key).where(Lease.owner != "")))
@@ -68,8 +68,10 @@ def _copy(theirs: Session, ours: Session, run: Run) -> None:
     copy = Run(**_values(run, "id"))
     ours.add(copy)
     ours.flush()
-    metrics = theirs.scalars(select(Metric).where(Metric.run_id == run.id))
-    ours.add_all(Metric(run_id=copy.id, **_values(metric, "run_id")) for metric in metrics)
+    metrics = theirs.execute(select(*Metric.__table__.columns).where(Metric.run_id == run.id)).mappings()
+    rows = [dict(metric) | {"run_id": copy.id} for metric in metrics]
+    if rows:
+        ours.execute(insert(Metric), rows)
 
 
 def _values(row: Any, *without: str) -> dict[str, Any]:

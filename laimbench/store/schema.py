@@ -1,15 +1,17 @@
-"""The tables, and what marks a file as ours."""
+"""The tables as they are now; how older ones become them is in ``laimbench.store.migrations``."""
 
-from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-APPLICATION_ID = 0x4C41494D  # "LAIM", in the SQLite header
-SCHEMA_VERSION = 2
-ADDED = {"leases": 2}  # tables by the version that brought them: a store of an older one gets them when it is opened
+SCHEMA_VERSION = 3  # the newest of migrations/versions
 
 
 class Base(DeclarativeBase):
     """All tables."""
+
+    # Tokens and parameters exceed 32 bits, which is all that INTEGER has in PostgreSQL; in SQLite it has 64, and ids count by
+    # themselves with it only.
+    type_annotation_map = {int: BigInteger().with_variant(Integer, "sqlite"), float: Double, dict: JSON}  # noqa: RUF012 - SQLAlchemy's own way
 
 
 class Run(Base):
@@ -31,9 +33,9 @@ class Run(Base):
     flops: Mapped[float]
     status: Mapped[str]
     error: Mapped[str]
-    config: Mapped[dict] = mapped_column(JSON)
-    machine: Mapped[dict] = mapped_column(JSON)
-    summary: Mapped[dict] = mapped_column(JSON)
+    config: Mapped[dict]
+    machine: Mapped[dict]
+    summary: Mapped[dict]
     started_at: Mapped[str]
     finished_at: Mapped[str]
 
@@ -74,7 +76,16 @@ class Document(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
     created_at: Mapped[str]
-    body: Mapped[dict] = mapped_column(JSON)
+    body: Mapped[dict]
+
+
+class Writer(Base):
+    """What a writer wrote last, by a name nobody else has: with it is committed, or not, what it signs. Of databases on servers only."""
+
+    __tablename__ = "writers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    written: Mapped[str]
 
 
 Index("runs_by_sweep", Run.sweep, Run.status)

@@ -3,22 +3,27 @@
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, delete, event, func, select, text, tuple_, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from laimbench.errors import InputError, LaimbenchError, RunError
-from laimbench.store.schema import ADDED, APPLICATION_ID, SCHEMA_VERSION, Base, Document, Lease, Metric, Run
+from laimbench.errors import LaimbenchError, RunError
+from laimbench.store.databases import open_database
+from laimbench.store.schema import SCHEMA_VERSION, Document, Lease, Metric, Run
+from laimbench.store_address import StoreAddress
 
-BUSY_TIMEOUT_S = 30
+RECONNECT_S = 60.0  # that a server may be away in the middle of work
+RETRY_S = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,20 @@ class MetricRow:
         return asdict(self)
 
 
+_INSERT_RUN = insert(Run.__table__)
+
+
+def _last(column: Any) -> Any:
+    """Return a run's last value as a subquery of its own: by a step through the primary key's index for each run. To a join with the last
+    evaluations PostgreSQL reads all evaluations of all runs.
+    """
+    return select(column).where(Metric.run_id == Run.id).order_by(Metric.step.desc()).limit(1).scalar_subquery()
+
+
+_FINALS = {"train_s": Metric.train_s, "final_train_loss": Metric.train_loss, "final_val_loss": Metric.val_loss}
+_RUN_ROW = [_last(_FINALS[f.name]) if f.name in _FINALS else Run.__table__.columns[f.name] for f in fields(RunRow)]
+
+
 class LostLease(LaimbenchError):
     """Another process trains this run now: nothing more of it is written here."""
 
@@ -84,31 +103,27 @@ class Claim:
 
 
 class Store:
-    """A store in one SQLite file; use it as a context manager.
+    """A store, in one SQLite file or a PostgreSQL database; use it as a context manager.
 
     Args:
-        path: the file; made when missing unless ``must_exist``.
-        read_only: nothing can be written through it; the file must exist.
+        address: the file, or a URL (``laimbench.store_address``); made when missing unless ``must_exist``.
+        read_only: nothing can be written through it; it must exist.
 
     Raises:
-        InputError: the file is missing, foreign or corrupt; the message names it.
+        InputError: the store is missing, foreign or corrupt, or may not be opened; the message names it. RunError: its server cannot be
+            reached.
     """
 
-    def __init__(self, path: str | Path, *, must_exist: bool = False, read_only: bool = False):
-        self.path = Path(path)
-        if (must_exist or read_only) and not self.path.is_file():
-            raise InputError(
-                f"store {self.path}: no such file; `laimbench sweep` or `laimbench train --store` make one"
-            )
-        if self.path.is_dir():
-            raise InputError(f"store {self.path}: is a directory, expected a SQLite file")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._engine = _engine(self.path, read_only)
+    def __init__(self, address: str | Path | StoreAddress, *, must_exist: bool = False, read_only: bool = False):
+        self.address = StoreAddress.of(address)
+        self.states = self.address.beside("states")  # of unfinished runs
+        self.database = open_database(self.address, must_exist=must_exist, read_only=read_only)
+        self.outages = 0  # of the server, as far as they were noticed here
+        self._gave_up = False
         try:
             with self._reporting_errors():
-                self._check()
-                if not read_only:
-                    self._make_tables()
+                if self.database.version() < SCHEMA_VERSION and not read_only:
+                    self.database.make_tables()
         except BaseException:
             self.close()
             raise
@@ -120,7 +135,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.database.close()
 
     # What writes a run takes the claim under which it is trained, where there is one, and raises LostLease when it is no longer
     # the run's latest.
@@ -131,61 +146,60 @@ class Store:
         """Record a run that starts now; return its id. ``facts``: family, size, backend, dtype, seed, params,
         params_non_embedding, tokens, flops.
         """
-        with self.writing(claim) as session:
-            run = Run(key=key, sweep=sweep, config=config, machine=machine, summary={}, status="running", error="",
-                      started_at=_now(), finished_at="", **facts)  # fmt: skip
-            session.add(run)
-            session.flush()
-            return run.id
+        values = {"key": key, "sweep": sweep, "config": config, "machine": machine, "summary": {}, "status": "running", "error": "",
+                  "started_at": _now(), "finished_at": "", **facts}  # fmt: skip
+        return self.write(lambda session: session.execute(_INSERT_RUN, values).inserted_primary_key[0], claim)
 
     def log(self, run_id: int, rows: list[dict[str, Any]], claim: Claim | None = None) -> None:
         """Append evaluations; numbers that are not finite are kept as NULL."""
-        with self.writing(claim) as session:
+
+        def work(session: Session) -> None:
             session.add_all(_metric(run_id, row) for row in rows)
             if claim is not None and rows:
                 _advance(session, claim, rows[-1]["step"])
 
+        self.write(work, claim)
+
     def rewind(self, run_id: int, rows: list[dict[str, Any]], claim: Claim | None = None) -> None:
         """Have exactly these evaluations of a run, which goes on from a state that knows them."""
-        with self.writing(claim) as session:
+
+        def work(session: Session) -> None:
             session.execute(delete(Metric).where(Metric.run_id == run_id))
             session.add_all(_metric(run_id, row) for row in rows)
 
+        self.write(work, claim)
+
     def reached(self, claim: Claim, step: int) -> None:
         """Note that a run's state at this step is about to be kept."""
-        with self.writing(claim) as session:
-            _advance(session, claim, step)
+        self.write(lambda session: _advance(session, claim, step), claim)
 
     def finish_run(self, run_id: int, status: str, summary: dict, error: str = "", claim: Claim | None = None) -> None:
         """Mark a run ``done`` or ``failed``; nobody holds it any more."""
-        with self.writing(claim) as session:
+        values = {"status": status, "summary": summary, "error": error, "finished_at": _now()}
+
+        def work(session: Session) -> None:
             if claim is not None:
                 session.execute(delete(Lease).where(Lease.key == claim.key))
-            session.execute(
-                update(Run)
-                .where(Run.id == run_id)
-                .values(status=status, summary=summary, error=error, finished_at=_now())
-            )
+            session.execute(update(Run).where(Run.id == run_id).values(values))
+
+        self.write(work, claim)
 
     def discard(self, run_id: int, claim: Claim | None = None) -> None:
         """Forget a run and its evaluations, before it is trained again."""
-        with self.writing(claim) as session:
+
+        def work(session: Session) -> None:
             session.execute(delete(Metric).where(Metric.run_id == run_id))
             session.execute(delete(Run).where(Run.id == run_id))
 
+        self.write(work, claim)
+
     def runs(self, **wanted: Any) -> list[RunRow]:
         """Return the runs, oldest first; ``wanted`` are equalities by column, None is any."""
-        query = select(Run).order_by(Run.id)
+        query = select(*_RUN_ROW).order_by(Run.id)
         for column, value in wanted.items():
             if value is not None:
                 query = query.where(getattr(Run, column) == value)
-        found = query.order_by(None).with_only_columns(Run.id)
-        newest = select(Metric.run_id, func.max(Metric.step)).where(Metric.run_id.in_(found)).group_by(Metric.run_id)
-        with self.reading() as session:
-            runs = session.scalars(query).all()
-            last_steps = tuple_(Metric.run_id, Metric.step).in_(newest)
-            last = {metric.run_id: metric for metric in session.scalars(select(Metric).where(last_steps))}
-            return [_run_row(run, last.get(run.id)) for run in runs]
+        return self.read(lambda session: [RunRow(*row) for row in session.execute(query)])
 
     def find(self, key: str) -> RunRow | None:
         """Return the run of this key."""
@@ -196,24 +210,22 @@ class Store:
         query = select(Run.key, Run.status, Run.started_at)
         if keys is not None:
             query = query.where(Run.key.in_(keys))
-        with self.reading() as session:
-            return {key: (status, started_at) for key, status, started_at in session.execute(query)}
+        return self.read(lambda session: {key: tuple(row) for key, *row in session.execute(query)})
 
     def metrics(self, run_id: int) -> list[MetricRow]:
         """Return a run's evaluations in order."""
-        with self.reading() as session:
-            rows = session.scalars(select(Metric).where(Metric.run_id == run_id).order_by(Metric.step)).all()
-            return [MetricRow(**{c.name: getattr(row, c.name) for c in Metric.__table__.columns}) for row in rows]
+        query = select(*Metric.__table__.columns).where(Metric.run_id == run_id).order_by(Metric.step)
+        return self.read(lambda session: [MetricRow(*row) for row in session.execute(query)])
 
     def save_document(self, kind: str, body: dict[str, Any]) -> None:
         """Keep a whole JSON result."""
-        with self.writing() as session:
-            session.add(Document(kind=kind, created_at=_now(), body=body))
+        values = {"kind": kind, "created_at": _now(), "body": body}
+        self.write(lambda session: session.execute(insert(Document), values))
 
     def documents(self, kind: str) -> list[dict[str, Any]]:
         """Return all documents of a kind, newest last."""
-        with self.reading() as session:
-            return list(session.scalars(select(Document.body).where(Document.kind == kind).order_by(Document.id)))
+        query = select(Document.body).where(Document.kind == kind).order_by(Document.id)
+        return self.read(lambda session: list(session.scalars(query)))
 
     def version(self) -> str:
         """Return a text that differs whenever runs, their evaluations or documents have been added, finished or discarded."""
@@ -222,113 +234,112 @@ class Store:
             select(func.count()).select_from(Metric),
             select(func.count(), func.max(Document.id)).select_from(Document),
         )
-        with self.reading() as session:
-            return "-".join(str(number or 0) for query in counts for number in session.execute(query).one())
+        return self.read(
+            lambda session: "-".join(str(number or 0) for query in counts for number in session.execute(query).one())
+        )
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Return what ``work`` reads in a transaction; it may be called again where a server was away."""
+
+        def attempt() -> T:
+            with self._transaction() as session:
+                return work(session)
+
+        with self._reporting_errors():
+            return self._until_there(attempt, RECONNECT_S)
+
+    def write(self, work: Callable[[Session], T], claim: Claim | None = None, *, patience_s: float | None = None) -> T:
+        """Have ``work`` write in a transaction, alone from its beginning on; return what it returns.
+
+        Where the connection breaks it is called again, unless the transaction before has been committed after all: what it writes
+        is there once.
+
+        Args:
+            work: does nothing but what the transaction does.
+            claim: of the run that is written.
+            patience_s: how long a server may be away; by default RECONNECT_S.
+
+        Raises:
+            LostLease: ``claim`` is no longer the latest. RunError: the server was away for too long, or the disk is full.
+        """
+        unseen: list[tuple[str, T]] = []  # signs of transactions whose end was not seen, and what they returned
+
+        def attempt() -> T:
+            with self._transaction() as session:
+                connection = session.connection()
+                self.database.begin_writing(connection)
+                if unseen and self.database.committed(connection, unseen[-1][0]):
+                    return unseen[-1][1]
+                self._require(session, claim)
+                result = work(session)
+                session.flush()
+                unseen.append((self.database.sign(connection), result))
+            return result
+
+        with self._reporting_errors():
+            return self._until_there(attempt, RECONNECT_S if patience_s is None else patience_s)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that reads."""
-        with self._reporting_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        """A transaction that reads, once."""
+        with self._reporting_errors(), self._transaction() as session:
             yield session
 
     @contextmanager
     def writing(self, claim: Claim | None = None) -> Iterator[Session]:
-        """A transaction that writes, alone from its beginning on: what it reads is what it writes upon.
+        """A transaction that writes, once, alone from its beginning on: what it reads is what it writes upon.
 
         Raises:
             LostLease: ``claim`` is no longer the latest.
         """
         with self.reading() as session:
-            session.execute(text("BEGIN IMMEDIATE"))
-            if claim is not None:
-                lease = session.get(Lease, claim.key)
-                if lease is None or (lease.owner, lease.token) != (claim.owner, claim.token):
-                    raise LostLease(f"store {self.path}: run {claim.key[:8]} was taken over by another process")
+            self.database.begin_writing(session.connection())
+            self._require(session, claim)
             yield session
 
     @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with Session(self.database.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def _require(self, session: Session, claim: Claim | None) -> None:
+        if claim is None:
+            return
+        lease = session.get(Lease, claim.key)
+        if lease is None or (lease.owner, lease.token) != (claim.owner, claim.token):
+            raise LostLease(f"store {self.address}: run {claim.key[:8]} was taken over by another process")
+
+    def _until_there(self, attempt: Callable[[], T], patience_s: float) -> T:
+        """Return what an attempt does, as soon as the server is there for it."""
+        deadline = None
+        while True:
+            try:
+                result = attempt()
+            except DBAPIError as error:
+                if not self.database.is_gone(error):
+                    raise
+                now = time.monotonic()
+                if deadline is None:
+                    # Who waited in vain does so once, not again for each state and lease on the way out.
+                    deadline = now if self._gave_up else now + patience_s
+                if now >= deadline:
+                    self._gave_up = self._gave_up or patience_s > 0
+                    cause = self.database.explain(error)
+                    raise RunError(f"{cause}; what was committed before is kept") from None
+                time.sleep(RETRY_S)
+            else:
+                if deadline is not None or self._gave_up:
+                    self.outages += 1
+                self._gave_up = False
+                return result
+
+    @contextmanager
     def _reporting_errors(self) -> Iterator[None]:
-        """Say in one line what SQLite meant."""
+        """Say in one line what the database meant."""
         try:
             yield
-        except OperationalError as error:
-            cause = str(error.orig)
-            if "full" in cause:
-                raise RunError(f"store {self.path}: disk full; what was committed before is kept") from None
-            if "locked" in cause:
-                raise RunError(f"store {self.path}: locked by another process for over {BUSY_TIMEOUT_S} s") from None
-            if "readonly" in cause or "unable to open" in cause:
-                raise InputError(f"store {self.path}: cannot be opened for writing ({cause})") from None
-            raise InputError(f"store {self.path}: {cause}") from None
-        except (DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError, JSONDecodeError) as error:
-            cause = " ".join(str(getattr(error, "orig", error)).split())  # SQLite quotes schemas as they are
-            raise InputError(f"store {self.path}: not a readable laimbench store ({cause})") from None
-
-    def _check(self) -> None:
-        """Refuse what is not ours, by a connection that cannot write: a foreign file is left as it is."""
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return
-        with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            application, version, tables = (
-                connection.execute(query).fetchone()[0]
-                for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-            )
-        if application != APPLICATION_ID and tables:
-            raise InputError(f"store {self.path}: a SQLite file of another program, expected a laimbench store")
-        if tables and not 1 <= version <= SCHEMA_VERSION:
-            raise InputError(f"store {self.path}: schema version {version}, expected 1 to {SCHEMA_VERSION}")
-
-    def _make_tables(self) -> None:
-        """Make all tables in a new file, those that are missing in one of an older version."""
-        version = text("PRAGMA user_version")
-        with self._engine.connect() as connection:
-            if connection.scalar(version) == SCHEMA_VERSION:
-                return
-        with self._engine.begin() as connection:
-            connection.execute(text("BEGIN IMMEDIATE"))  # two processes may open it at once
-            known = connection.scalar(version)
-            tables = [t for t in Base.metadata.sorted_tables if ADDED.get(t.name, 1) > known]
-            Base.metadata.create_all(connection, tables)
-            connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
-            connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
-
-
-def _engine(path: Path, read_only: bool) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection, _record):
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
-            return
-        _write_ahead(connection)  # readers while a sweep writes
-        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut; commits are rare
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Have a write-ahead log. Connections that change a new file's journal at once are refused without a wait by SQLite."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _run_row(run: Run, last: Metric | None) -> RunRow:
-    facts = {column.name: getattr(run, column.name) for column in Run.__table__.columns}
-    return RunRow(
-        **facts,
-        train_s=last and last.train_s,
-        final_train_loss=last and last.train_loss,
-        final_val_loss=last and last.val_loss,
-    )
+        except (DBAPIError, sqlite3.Error, UnicodeDecodeError, JSONDecodeError) as error:
+            raise self.database.explain(error) from None
 
 
 def _advance(session: Session, claim: Claim, step: int) -> None:

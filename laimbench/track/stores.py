@@ -8,22 +8,14 @@ import numpy as np
 
 from laimbench.errors import InputError
 from laimbench.store import RunRow, Store
+from laimbench.store_address import StoreAddress
 from laimbench.track.compare import Comparison, Settings, worth
 from laimbench.track.learning import Learning, Pair, judge
 from laimbench.track.sequential import decide
 from laimbench.track.speed import Timing
 
 
-def is_store(name: str) -> bool:
-    """Whether the name is a file that SQLite wrote."""
-    path = Path(name)
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return stream.read(16) == b"SQLite format 3\0"
-
-
-def compare_stores(a: Path, b: Path, settings: Settings) -> Comparison:
+def compare_stores(a: StoreAddress | Path, b: StoreAddress | Path, settings: Settings) -> Comparison:
     """Compare the runs that both stores finished with the same configuration, family by family and backend by backend.
 
     Times come from trainings at different times, so that a busy machine is in them; the intervals see that only as far as it differs from
@@ -32,7 +24,7 @@ def compare_stores(a: Path, b: Path, settings: Settings) -> Comparison:
     Raises:
         InputError: a store cannot be read, or no run is in both.
     """
-    runs = [_finished(path) for path in (a, b)]
+    runs = [_finished(address) for address in (a, b)]
     groups = defaultdict(list)
     for key in runs[0].keys() & runs[1].keys():
         first, second = runs[0][key], runs[1][key]
@@ -50,8 +42,8 @@ def compare_stores(a: Path, b: Path, settings: Settings) -> Comparison:
     return found
 
 
-def _finished(path: Path) -> dict[tuple, RunRow]:
-    with Store(path, must_exist=True) as store:
+def _finished(address: StoreAddress | Path) -> dict[tuple, RunRow]:
+    with Store(address, must_exist=True) as store:
         return {
             tuple(sorted((k, str(v)) for k, v in run.config.items())): run
             for run in store.runs()

@@ -110,7 +110,7 @@ def test_the_table_of_runs_at_work(tmp_path):
             store.begin_run(key, "s", {}, FACTS, {})
         store.log(1, [metric(5, 2.5)], claim)
         console = Console(width=120, record=True, file=StringIO())
-        console.print(table(store.runs(), leases_of(store), store.path))
+        console.print(table(store.runs(), leases_of(store), store.address))
         text = " ".join(console.export_text().split())
     assert "0 done, 0 failed, 3 at work" in text
     assert text.count("at work │") == 2 and text.count("stopped") == 1 and "2.5000" in text

@@ -16,6 +16,7 @@ from laimbench.ladder.config import make_ladder
 from laimbench.ladder.job import read_job, write_job
 from laimbench.ladder.ray_launcher import launch_ray
 from laimbench.store import Store
+from laimbench.store_address import StoreAddress
 from tests.ladder import fake_slurm, real_slurm
 
 LADDER = make_ladder(
@@ -64,10 +65,16 @@ def when_two_are_at_work(path, seen):
     return look
 
 
-def test_a_job_in_a_file_is_the_job(tmp_path):
-    job = Job(LADDER, tmp_path / "runs.sqlite", 3, checkpoints=tmp_path / "models", save_every_s=7.0)
-    write_job(job, tmp_path / "job.json")
-    assert read_job(tmp_path / "job.json") == job
+def test_a_job_in_a_file_is_the_job(tmp_path, monkeypatch):
+    file = tmp_path / "job.json"
+    for store in (StoreAddress.of(tmp_path / "runs.sqlite"), StoreAddress("postgresql://me:secret@host/d", tmp_path)):
+        job = Job(LADDER, store, 3, checkpoints=tmp_path / "models", save_every_s=7.0)
+        write_job(job, file)
+        assert read_job(file) == job and file.stat().st_mode & 0o077 == 0  # nobody else reads the password
+    monkeypatch.chdir(tmp_path)
+    write_job(Job(LADDER, StoreAddress("postgresql://host/d"), 3), file)
+    monkeypatch.chdir("/")  # where a task may begin
+    assert read_job(file).store.beside("states").parent == tmp_path / "laimbench.states"
     (tmp_path / "job.json").write_text('{"name": 1}')
     with pytest.raises(InputError, match=r"job.json: not a job of laimbench"):
         read_job(tmp_path / "job.json")

@@ -18,7 +18,7 @@ from laimbench.ladder import sweep
 from laimbench.ladder.config import make_ladder
 from laimbench.ladder.launcher import PROCESS_BYTES, workers_that_fit
 from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan, run_key
-from laimbench.ladder.sweep import Listener, states_of
+from laimbench.ladder.sweep import Listener
 from laimbench.store import Leases, Store
 from laimbench.store.leases import MOST_DEATHS
 from laimbench.store.owner import own_name
@@ -47,7 +47,7 @@ def steal(store, key, owner, **values):
         session.execute(update(Lease).where(Lease.key == key).values(owner=owner, **values))
 
 
-def test_two_sweeps_share_the_work_and_double_none(tmp_path):
+def test_two_sweeps_share_the_work_and_double_none(address):
     made, lock, ladder, outcomes = Counter(), threading.Lock(), make_ladder(VALUES), []
 
     def trainer(config):
@@ -56,7 +56,7 @@ def test_two_sweeps_share_the_work_and_double_none(tmp_path):
         return FailingTrainer(config)
 
     def one():
-        with Store(tmp_path / "runs.sqlite") as store:
+        with Store(address) as store:
             outcomes.append(sweep(ladder, store, trainer=trainer))
 
     threads = [threading.Thread(target=one) for _ in range(3)]
@@ -67,7 +67,7 @@ def test_two_sweeps_share_the_work_and_double_none(tmp_path):
     assert set(made.values()) == {1} and len(made) == 16
     assert sum(outcome.trained for outcome in outcomes) == 12 and sum(len(o.failures) for o in outcomes) == 4
     assert all(o.trained + o.skipped + o.elsewhere + len(o.failures) == 16 for o in outcomes)
-    with Store(tmp_path / "runs.sqlite") as store:
+    with Store(address) as store:
         assert sorted(run.status for run in store.runs()) == ["done"] * 12 + ["failed"] * 4
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_another_process_took_over_is_left_to_it(tmp_path):
 
         outcome = sweep(ladder, store, trainer=Robbed, listener=notes)
         assert (outcome.trained, outcome.failures, made) == (2, [], ["torch", "laim", "torch", "laim"])
-        assert notes.lines == [f"store {store.path}: run {first[:8]} was taken over by another process"]
+        assert notes.lines == [f"store {store.address}: run {first[:8]} was taken over by another process"]
         assert all(len(store.metrics(run.id)) == 3 for run in store.runs(status="done"))
 
 
@@ -129,15 +129,16 @@ class StopAt(Notes):
             raise Terminated("stop")
 
 
-def test_a_sweep_goes_on_in_the_middle_of_a_run_as_if_nothing_had_been(tmp_path):
+def test_a_sweep_goes_on_in_the_middle_of_a_run_as_if_nothing_had_been(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the states of runs are kept whose store is on a server
     ladder = make_ladder(REAL)
-    with Store(tmp_path / "whole.sqlite") as whole, Store(tmp_path / "cut.sqlite") as cut:
+    with Store(tmp_path / "whole.sqlite") as whole, Store(address) as cut:
         sweep(ladder, whole, checkpoints=tmp_path / "whole")
         for steps in (3, 5, 7):
             stop = StopAt(steps)
             with pytest.raises(Terminated):
                 sweep(ladder, cut, listener=stop, checkpoints=tmp_path / "cut")
-            assert {run.status for run in cut.runs()} == {"running"} and len(list(states_of(cut).iterdir())) == 2
+            assert {run.status for run in cut.runs()} == {"running"} and len(list(cut.states.iterdir())) == 2
         notes = Notes()
         assert sweep(ladder, cut, listener=notes, checkpoints=tmp_path / "cut").trained == 2
         assert len([line for line in notes.lines if "goes on from step" in line]) == 2
@@ -145,13 +146,13 @@ def test_a_sweep_goes_on_in_the_middle_of_a_run_as_if_nothing_had_been(tmp_path)
             pairs = zip(whole.metrics(run.id), cut.metrics(cut.find(run.key).id), strict=True)
             assert all((a.step, a.train_loss, a.val_loss) == (b.step, b.train_loss, b.val_loss) for a, b in pairs)
             assert cut.find(run.key).summary == run.summary
-        assert not states_of(cut).exists() or list(states_of(cut).iterdir()) == []
+        assert not cut.states.exists() or list(cut.states.iterdir()) == []
     for weights in (tmp_path / "whole").glob("*/*.safetensors"):
         assert weights.read_bytes() == (tmp_path / "cut" / weights.parent.name / weights.name).read_bytes()
 
 
 def test_a_locked_store_ends_the_sweep_with_its_states_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("laimbench.store.store.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("laimbench.store.databases.BUSY_TIMEOUT_S", 0.05)
     ladder = make_ladder({**REAL, "backends": ["torch"]})
     with Store(tmp_path / "runs.sqlite") as store, Store(tmp_path / "runs.sqlite") as other:
 

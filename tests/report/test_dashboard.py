@@ -57,7 +57,7 @@ def serving(path, token="", every=0.0):
 
 
 def test_the_page_and_its_version_and_nothing_else(store):
-    with serving(store.path) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(store.address) as url, httpx.Client(base_url=url, timeout=30) as client:
         page = client.get("/")
         version = client.get("/version").json()["version"]
         assert page.status_code == 200 and f'data-live="{version}"' in page.text and "connect-src 'self'" in page.text
@@ -68,14 +68,14 @@ def test_the_page_and_its_version_and_nothing_else(store):
 
 
 def test_only_this_machines_names_are_served_without_a_token(store):
-    with serving(store.path) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(store.address) as url, httpx.Client(base_url=url, timeout=30) as client:
         port = url.rpartition(":")[2]
         assert client.get("/version", headers={"Host": f"evil.example:{port}"}).status_code == 421
         assert client.get("/version", headers={"Host": f"localhost:{port}"}).status_code == 200
 
 
 def test_a_token_is_needed_once(store):
-    with serving(store.path, token="sesame") as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(store.address, token="sesame") as url, httpx.Client(base_url=url, timeout=30) as client:
         for path in ("/", "/version", "/?token=wrong"):
             assert client.get(path).status_code == 401
         assert client.get("/version", headers={"Authorization": "Bearer sesame"}).status_code == 200
@@ -133,16 +133,16 @@ def test_the_store_s_version_tells_every_change(store):
 
 
 def test_a_store_that_is_only_read_cannot_be_written(store):
-    with Store(store.path, read_only=True) as reader:
+    with Store(store.address, read_only=True) as reader:
         assert len(reader.runs()) == 2
         with pytest.raises(InputError, match="cannot be opened for writing"):
             reader.save_document("bench", {})
     with pytest.raises(InputError, match="no such file"):
-        Store(store.path.with_name("none.sqlite"), read_only=True)
+        Store(store.address.path.with_name("none.sqlite"), read_only=True)
 
 
 def test_other_machines_need_a_token(capsys, store):
-    assert main(["dashboard", str(store.path), "--host", "0.0.0.0"]) == 2
+    assert main(["dashboard", str(store.address), "--host", "0.0.0.0"]) == 2
     assert "expected a --token" in capsys.readouterr().err
 
 
@@ -152,7 +152,7 @@ def test_an_empty_store_waits_for_runs(tmp_path):
 
 
 def test_runs_that_come_in_are_shown_and_what_the_reader_set_is_kept(store):
-    with serving(store.path) as url, chromium() as browser, opened(browser, url + "/") as page:
+    with serving(store.address) as url, chromium() as browser, opened(browser, url + "/") as page:
         page.get_by_label("Filter").fill("laim")
         page.get_by_role("columnheader", name="seed").get_by_role("button").click()
         page.locator("#compute-gpt-fp32 .legend button", has_text="stock, end of run").click()

@@ -1,6 +1,5 @@
 """Leases: one owner at a time, taken over from the dead and the silent only, and nobody writes who lost theirs."""
 
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -9,18 +8,17 @@ import pytest
 from sqlalchemy import update
 
 from laimbench.errors import RunError
-from laimbench.store import Leases, LostLease, Store
+from laimbench.store import Leases, LostLease, Store, databases
 from laimbench.store import leases as leases_module
-from laimbench.store import store as store_module
 from laimbench.store.leases import leases_of
 from laimbench.store.owner import is_gone, own_name
-from laimbench.store.schema import SCHEMA_VERSION, Lease
+from laimbench.store.schema import Lease
 from tests.store.test_store import FACTS, metric
 
 
 @pytest.fixture
-def store(tmp_path):
-    with Store(tmp_path / "runs.sqlite") as opened:
+def store(address):
+    with Store(address) as opened:
         yield opened
 
 
@@ -99,7 +97,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(store, monkeypatch):
 
 def test_the_dead_are_taken_over_from_at_once(store):
     code = "import sys, os\nfrom laimbench.store import Leases, Store\nLeases(Store(sys.argv[1])).claim(['a'])\nos.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", code, str(store.path)], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", code, store.address.text], check=False).returncode == -9
     if sys.platform == "linux":
         assert not leases_of(store)["a"].alive
         (claim,) = Leases(store).claim(["a"])
@@ -143,26 +141,13 @@ def test_names_of_owners():
         assert not is_gone("|".join(("elsewhere", pid, "1", unique)))  # nothing is known there
 
 
-def test_a_store_of_the_version_before_is_migrated_in_place(tmp_path):
-    path = tmp_path / "runs.sqlite"
-    with Store(path) as store:
-        run = store.begin_run("a", "s", {}, FACTS, {})
-        store.log(run, [metric(0)])
-    with sqlite3.connect(path) as connection:  # as version 1 was
-        connection.execute("DROP TABLE leases")
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
-    with Store(path, must_exist=True) as store:
-        assert [r.key for r in store.runs()] == ["a"] and len(store.metrics(run)) == 1
-        assert Leases(store).claim(["a"])[0].token == 1
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-    connection.close()
-
-
 def test_a_locked_store_is_one_line(store, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_S", 0.1)
-    with Store(store.path) as impatient, store.writing(), pytest.raises(RunError, match="locked by another") as caught:
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_S", 0.1)
+    with (
+        Store(store.address) as impatient,
+        store.writing(),
+        pytest.raises(RunError, match="locked by another") as caught,
+    ):
         impatient.save_document("bench", {})
     assert "\n" not in str(caught.value)
 
@@ -176,8 +161,8 @@ with Store(sys.argv[1]) as store, Leases(store) as leases:
 """
 
 
-def test_processes_that_make_one_store_at_once_share_it(tmp_path):
-    command = [sys.executable, "-c", OPENER, str(tmp_path / "runs.sqlite")]
+def test_processes_that_make_one_store_at_once_share_it(address):
+    command = [sys.executable, "-c", OPENER, address]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     claimed = [int(process.stdout.readline()) for process in processes]
     assert sum(claimed) == 20  # none twice, none left

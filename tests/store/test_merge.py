@@ -20,9 +20,13 @@ def losses(store):
     return {run.key: (run.status, run.final_val_loss) for run in store.runs()}
 
 
-@pytest.fixture
-def stores(tmp_path):
-    with Store(tmp_path / "into.sqlite") as into, Store(tmp_path / "from.sqlite") as source:
+@pytest.fixture(params=["sqlite sqlite", "sqlite postgresql", "postgresql sqlite", "postgresql postgresql"])
+def stores(request, tmp_path):
+    """The store to merge into and the one to merge, of each kind."""
+    kinds = request.param.split()
+    addresses = [tmp_path / f"{i}.sqlite" if kind == "sqlite" else request.getfixturevalue("postgres").new_database()
+                 for i, kind in enumerate(kinds)]  # fmt: skip
+    with Store(addresses[0]) as into, Store(addresses[1]) as source:
         yield into, source
 
 
@@ -61,13 +65,13 @@ def test_what_a_process_is_at_work_on_stays(stores):
 
 
 def test_a_store_is_not_merged_into_itself(stores):
-    with pytest.raises(InputError, match="is the store to merge into"):
-        merge(stores[0], stores[0])
+    with Store(stores[0].address) as again, pytest.raises(InputError, match="is the store to merge into"):
+        merge(stores[0], again)
 
 
 def test_the_verb(stores, tmp_path, capsys):
     add(stores[1], "a", "done")
-    arguments = ["runs", "merge", str(tmp_path / "new.sqlite"), str(stores[1].path)]
+    arguments = ["runs", "merge", str(tmp_path / "new.sqlite"), stores[1].address.text]
     assert main(arguments) == 0 and "1 runs added" in capsys.readouterr().out
     assert main(arguments) == 0 and "0 runs added, 0 replaced, 1 there already" in capsys.readouterr().out
     assert main([*arguments[:2], str(tmp_path / "x.sqlite"), str(tmp_path / "none.sqlite")]) == 2

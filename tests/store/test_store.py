@@ -21,15 +21,15 @@ def metric(step, loss=2.0):
             "val_loss": loss, "tokens_per_s": 100.0}  # fmt: skip
 
 
-def test_what_is_written_is_read_back(tmp_path):
-    with Store(tmp_path / "runs.sqlite") as store:
+def test_what_is_written_is_read_back(address):
+    with Store(address) as store:
         first = store.begin_run("a", "sweep", {"width": 32}, FACTS, {"machine": "m"})
         store.begin_run("b", "sweep", {}, {**FACTS, "backend": "torch"}, {})
         store.log(first, [metric(0, 3.0), metric(5, 2.5)])
         store.finish_run(first, "done", {"accuracy": 0.5})
         store.save_document("bench", {"rows": [1]})
         store.save_document("bench", {"rows": [2]})
-    with Store(tmp_path / "runs.sqlite", must_exist=True) as store:
+    with Store(address, must_exist=True) as store:
         run = store.find("a")
         assert (run.status, run.config, run.final_val_loss, run.train_s) == ("done", {"width": 32}, 2.5, 0.5)
         assert run.final_train_loss is None and run.summary == {"accuracy": 0.5} and run.finished_at
@@ -73,13 +73,13 @@ def test_foreign_and_corrupt_files_are_refused_and_left_alone(tmp_path):
 def test_a_full_disk_is_said_and_keeps_what_was_committed(tmp_path):
     with Store(tmp_path / "runs.sqlite") as store:
         run = store.begin_run("a", "s", {}, FACTS, {})
-        with store._engine.connect() as connection:
+        with store.database.engine.connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
 
         # SQLite's own limit on pages fails as a full disk does
         from sqlalchemy import event
 
-        @event.listens_for(store._engine, "begin")
+        @event.listens_for(store.database.engine, "begin")
         def limit(connection):
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
 
@@ -101,10 +101,9 @@ for step in range(100000):
 """
 
 
-def test_killed_while_writing(tmp_path):
-    path = tmp_path / "runs.sqlite"
+def test_killed_while_writing(address):
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER.format(facts=FACTS), str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER.format(facts=FACTS), address], stdout=subprocess.PIPE, text=True
     )
     for _ in range(20):
         last = int(writer.stdout.readline())
@@ -113,17 +112,17 @@ def test_killed_while_writing(tmp_path):
     rest = writer.stdout.read().split()
     writer.wait()
     said = int(rest[-1]) if rest else last
-    with Store(path, must_exist=True) as store:
+    with Store(address, must_exist=True) as store:
         steps = [row.step for row in store.metrics(1)]
         assert steps == list(range(len(steps))) and len(steps) >= said + 1  # everything said to be written is there
         assert store.find("a").status == "running"
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    if "://" not in address:
+        with closing(sqlite3.connect(address)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_two_processes_at_once(tmp_path):
-    path = tmp_path / "runs.sqlite"
-    with Store(path) as one, Store(path) as other:
+def test_two_stores_at_once(address):
+    with Store(address) as one, Store(address) as other:
         first = one.begin_run("a", "s", {}, FACTS, {})
         second = other.begin_run("b", "s", {}, FACTS, {})
         for step in range(20):

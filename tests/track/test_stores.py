@@ -2,8 +2,9 @@ import pytest
 
 from laimbench.errors import InputError
 from laimbench.store import Store
+from laimbench.store_address import StoreAddress
 from laimbench.track.compare import Settings
-from laimbench.track.stores import compare_stores, is_store
+from laimbench.track.stores import compare_stores
 from laimbench.track.verdict import speed_word
 
 M = 1.5  # of compute: what the second store's runs are worth
@@ -46,5 +47,5 @@ def test_stores_without_a_common_run_and_what_is_a_store(tmp_path):
     with pytest.raises(InputError, match="no finished run of the same configuration"):
         compare_stores(a, b, Settings())
     (tmp_path / "text").write_text("SQLite")
-    assert is_store(str(a))
-    assert not any(is_store(str(tmp_path / name)) for name in ("text", "nothing", "."))
+    assert StoreAddress.of(a).is_store()
+    assert not any(StoreAddress.of(tmp_path / name).is_store() for name in ("text", "nothing", "."))

@@ -7,7 +7,7 @@ import torch
 
 from laimbench.ladder import sweep
 from laimbench.ladder.config import make_ladder
-from laimbench.ladder.sweep import Listener, states_of
+from laimbench.ladder.sweep import Listener
 from laimbench.store import Store
 from laimbench.train import RunConfig, Trainer
 from laimbench.train.keeper import states
@@ -114,7 +114,7 @@ def test_a_ladder_shares_trunks_by_itself(tmp_path):
     with Store(tmp_path / "runs.sqlite") as store:
         assert sweep(ladder, store, listener=notes).trained == 6
         runs = store.runs(status="done")
-        assert sum("from its trunk" in line for line in notes.lines) == 4 and not list(states_of(store).glob("trunk-*"))
+        assert sum("from its trunk" in line for line in notes.lines) == 4 and not list(store.states.glob("trunk-*"))
         for run in runs:
             first, last = store.metrics(run.id)[0], store.metrics(run.id)[-1]
             if run.tokens == 640:
