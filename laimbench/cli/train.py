@@ -163,7 +163,7 @@ def lead(
     config: "RunConfig",
     execution: "Execution",
     processes: "Process",
-    store: Path | None,
+    store: StoreAddress | None,
     out: Path | None,
     save_every: float,
     json: str | None,

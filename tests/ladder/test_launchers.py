@@ -165,7 +165,9 @@ def test_a_real_slurm(tmp_path, monkeypatch, alone):
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'laimbench[ray]'")
+    terminated = signal.getsignal(signal.SIGTERM)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    signal.signal(signal.SIGTERM, terminated)  # Ray's own would stay for the tests after these
     yield ray
     ray.shutdown()
 
