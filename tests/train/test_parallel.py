@@ -21,6 +21,8 @@ from laimbench.train.follower import follow
 from laimbench.train.keeper import read_state, states
 from laimbench.train.parallel import Replicas, Shards, connected
 
+ROOT = Path(__file__).resolve().parents[2]
+
 STEPS = 10
 # A sum of n terms in another order differs by at most about log2(n) roundings of 2^-24 of its terms' size: for the sums
 # here 1e-6. A loss is such a sum, of logits that are; ten updates that differ by as little move it by less.
@@ -128,7 +130,9 @@ def free_port():
 def together(folder, count, works):
     """Run works by so many processes."""
     port = free_port()
-    code = "import json, sys; from pathlib import Path; from tests.train.test_parallel import work_through; "
+    # `tests` is found last, so that the installed laimbench is the one tested
+    code = f"import json, sys; sys.path.append({str(ROOT)!r}); from pathlib import Path; "
+    code += "from tests.train.test_parallel import work_through; "
     code += "folder, *rest = json.load(sys.stdin); work_through(Path(folder), *rest)"
     started = []
     for rank in range(count):
