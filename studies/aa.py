@@ -7,6 +7,7 @@ small ladder trained until decided, new processes in every round. Load is a proc
 import dataclasses
 import json
 import multiprocessing
+import os
 import tempfile
 import time
 from collections import Counter
@@ -27,14 +28,16 @@ OPS = ("attention", "mlp", "layer_norm")
 SETTINGS = Settings(rounds=24, seeds=6, quick=True)
 
 
-def burn() -> None:
-    while True:
-        sum(range(1000))
+def burn(study: int) -> None:
+    while os.getppid() == study:  # it ends with the study, however that ends
+        sum(range(100_000))
 
 
 @contextmanager
 def load(wanted: bool):
-    process = multiprocessing.get_context("spawn").Process(target=burn, daemon=True) if wanted else None
+    process = (
+        multiprocessing.get_context("spawn").Process(target=burn, args=(os.getpid(),), daemon=True) if wanted else None
+    )
     if process:
         process.start()
     yield

@@ -1,8 +1,8 @@
-"""Is any run lost, doubled or stuck when the local launcher's processes are killed all the time, and how many runs a minute does scheduling allow?
+"""Is any run lost, doubled or stuck when the launchers' processes are killed all the time, and how many runs a minute does scheduling allow?
 
 Run by ``make study-scheduler`` (QUICK=1: 60 runs). The runs take nothing: a trainer that only says how far it is stands in for the real one,
-so that all the time is the scheduler's. First a ladder is run undisturbed, for the rate; then one of 1,000 runs while after every few runs one
-of the processes at work, drawn at random, gets SIGKILL. Lost is a run that is not done at the end, or lacks evaluations; doubled one that was begun again although the
+so that all the time is the scheduler's. First a ladder is run undisturbed, for the rate; then one of 1,000 runs by the local launcher and one by
+Ray, while after every few runs one of the processes at work, drawn at random, gets SIGKILL. ``--runs 100000`` is the one of docs/scale.md. Lost is a run that is not done at the end, or lacks evaluations; doubled one that was begun again although the
 process that had begun it before was not killed; stuck a ladder that does not come to its end within the time allowed.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from multiprocessing import active_children
+from functools import partial
 from pathlib import Path
 
 from study_result import command_line, save
@@ -75,26 +75,52 @@ def beginnings(log: Path) -> list[tuple[str, int]]:
     return [(key, int(pid)) for key, pid in map(str.split, lines)]
 
 
-def schedule(folder: Path, runs: int, kill: bool) -> dict:
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Log:
+    """The beginnings noted so far, read on from where it was left."""
+
+    def __init__(self, path: Path):
+        self._path, self._at, self.count, self.pids = path, 0, 0, set()
+
+    def read(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open() as stream:
+            stream.seek(self._at)
+            for line in stream.read().splitlines():
+                self.count += 1
+                self.pids.add(int(line.split()[1]))
+            self._at = stream.tell()
+
+
+def schedule(folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s: float = ALLOWED_S) -> dict:
     generator, killed, started = random.Random(SEED), [], time.monotonic()
     next_kill = generator.randint(*BETWEEN_KILLS)
 
+    log = Log(folder / "log")
+
     def look() -> None:
         nonlocal next_kill
-        if time.monotonic() - started > ALLOWED_S:
+        if time.monotonic() - started > allowed_s:
             raise TimeoutError
-        begun = beginnings(folder / "log")
-        at_work = sorted({worker.pid for worker in active_children()} & {pid for _, pid in begun})
-        if kill and at_work and len(begun) >= next_kill:
+        log.read()
+        at_work = sorted(pid for pid in log.pids - set(killed) if lives(pid))
+        if kill and at_work and log.count >= next_kill:
             killed.append(generator.choice(at_work))
             os.kill(killed[-1], signal.SIGKILL)
-            next_kill = len(begun) + generator.randint(*BETWEEN_KILLS)
+            next_kill = log.count + generator.randint(*BETWEEN_KILLS)
 
     folder.mkdir()
     ladder, stuck = ladder_of(runs), 0
     job = Job(ladder, folder / "runs.sqlite", 1, MakeFake(folder / "log"))
     try:
-        launch_local(job, WORKERS, look=look)
+        launch(job, WORKERS, look=look)
     except TimeoutError:
         stuck = 1
     seconds = time.monotonic() - started
@@ -111,21 +137,44 @@ def schedule(folder: Path, runs: int, kill: bool) -> dict:
     return found
 
 
-def run(quick: bool) -> dict:
+def by_ray(job: Job, workers: int, look) -> None:
+    """Run under a cluster of as many cores as there are workers, whatever this machine has."""
+    import ray
+
+    from laimbench.ladder.ray_launcher import launch_ray
+
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        launch_ray(job, workers, look=look)
+    finally:
+        ray.shutdown()
+
+
+def run(quick: bool, many: int) -> dict:
     runs = QUICK_RUNS if quick else RUNS
-    with tempfile.TemporaryDirectory() as temporary:
-        undisturbed = schedule(Path(temporary) / "undisturbed", runs // 5, kill=False)
-        return {
-            "seed": SEED,
-            "undisturbed": undisturbed,
-            "killed": schedule(Path(temporary) / "killed", runs, kill=True),
-        }
+    memory = (
+        "/dev/shm" if many and Path("/dev/shm").is_dir() else None
+    )  # where syncing costs nothing: the time is the scheduler's own
+    with tempfile.TemporaryDirectory(dir=memory) as temporary:
+        at = partial(Path, temporary)
+        if many:
+            return {"seed": SEED, "many": schedule(at("many"), many, kill=True, allowed_s=4 * ALLOWED_S)}
+        found = {"seed": SEED, "undisturbed": schedule(at("undisturbed"), runs // 5, kill=False),
+                 "killed": schedule(at("killed"), runs, kill=True)}  # fmt: skip
+        try:
+            found["ray_killed"] = schedule(at("ray"), runs, kill=True, launch=by_ray)
+        except ModuleNotFoundError:
+            print("Ray is not installed: not tried")
+        return found
 
 
 if __name__ == "__main__":
-    quick = command_line(__doc__).parse_args().quick
-    result = run(quick)
-    save("scheduler", result, None, quick)
-    sys.exit(
-        any(part[name] for part in (result["undisturbed"], result["killed"]) for name in ("lost", "doubled", "stuck"))
+    parser = command_line(__doc__)
+    parser.add_argument(
+        "--runs", type=int, default=0, help="one ladder of so many runs, local launcher, processes killed"
     )
+    arguments = parser.parse_args()
+    result = run(arguments.quick, arguments.runs)
+    save("scale" if arguments.runs else "scheduler", result, None, arguments.quick)
+    parts = [part for part in result.values() if isinstance(part, dict)]
+    sys.exit(any(part[name] for part in parts for name in ("lost", "doubled", "stuck")))

@@ -13,15 +13,13 @@ from laimbench.train.config import ADDED_LATER
 
 MEASURED_STEPS = 5
 TRAINING_BYTES = 16  # per parameter: weight, gradient and Adam's two moments, 4 bytes each
+DEFAULTS = vars(RunConfig())
 USABLE_MEMORY = 0.7  # the rest is for activations and everything else
 
 
 def run_key(config: RunConfig) -> str:
     """Return the identity of a run: the hash of everything that decides it."""
-    defaults = RunConfig().to_dict()
-    values = {
-        name: value for name, value in config.to_dict().items() if name not in ADDED_LATER or value != defaults[name]
-    }
+    values = {name: value for name, value in vars(config).items() if name not in ADDED_LATER or value != DEFAULTS[name]}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -84,6 +84,8 @@ def sweep(
             busy, now = [], store.statuses()
             for group in waiting:
                 todo = _todo(group, before, now)
+                if todo:  # by now others may have done it, which a look says without keeping them from writing
+                    todo = _todo(todo, before, store.statuses([run_key(config) for config in todo]))
                 claims = leases.claim([run_key(config) for config in todo]) if todo else []
                 if claims is None:
                     busy.append(group)
