@@ -141,9 +141,9 @@ def by_ray(job: Job, workers: int, look) -> None:
     """Run under a cluster of as many cores as there are workers, whatever this machine has."""
     import ray
 
-    from laimbench.ladder.ray_launcher import launch_ray
+    from laimbench.ladder.ray_launcher import launch_ray, start_ray
 
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+    start_ray(num_cpus=workers)
     try:
         launch_ray(job, workers, look=look)
     finally:

@@ -3,8 +3,12 @@
 Ray places the tasks and starts those again whose worker died; leases share out the runs, as under the other launchers.
 """
 
+import os
 import signal
 from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
 
 from laimbench.errors import InputError, LaimbenchError, RunError
 from laimbench.ladder.job import Job, outcome_of, work
@@ -30,9 +34,7 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
         raise InputError("--launcher ray needs Ray: pip install 'laimbench[ray]'") from None
     ours = not ray.is_initialized()
     if ours:
-        terminated = signal.getsignal(signal.SIGTERM)
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
-        signal.signal(signal.SIGTERM, terminated)  # Ray's own would end this process at once
+        start_ray()
     try:
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // job.threads)
         # A run on which processes die is given up by its lease, so this many deaths are enough for all of them.
@@ -40,7 +42,7 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
         task = ray.remote(num_cpus=job.threads, max_retries=retries)(_work)
         with Store(job.store) as store:
             before = store.statuses()
-            pending = [task.remote(job) for _ in range(workers)]
+            pending = [task.remote(job, str(Path.cwd())) for _ in range(workers)]
             try:
                 while pending:
                     ended, pending = ray.wait(pending, timeout=LOOK_S)
@@ -64,6 +66,19 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
             ray.shutdown()
 
 
-def _work(job: Job) -> None:
+def start_ray(**options: Any) -> None:
+    """Connect to the cluster of RAY_ADDRESS, or start one on this machine, with ``ray.init``'s options."""
+    import ray
+
+    terminated = signal.getsignal(signal.SIGTERM)
+    # Ray has its workers look for modules in the folder in which it is started: there may be sources of laimbench that are not built.
+    with chdir(os.sep):
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", **options)
+    signal.signal(signal.SIGTERM, terminated)  # Ray's own would end this process at once
+
+
+def _work(job: Job, folder: str) -> None:
+    if Path(folder).is_dir():  # to which paths of data are relative
+        os.chdir(folder)
     # Ray cancels a task by SIGINT, and ends a worker by SIGTERM.
     work(job, (signal.SIGINT, signal.SIGTERM))

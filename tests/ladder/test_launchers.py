@@ -14,7 +14,7 @@ from laimbench.ladder import Job, sweep
 from laimbench.ladder import slurm_launcher as slurm
 from laimbench.ladder.config import make_ladder
 from laimbench.ladder.job import read_job, write_job
-from laimbench.ladder.ray_launcher import launch_ray
+from laimbench.ladder.ray_launcher import launch_ray, start_ray
 from laimbench.store import Store
 from laimbench.store_address import StoreAddress
 from tests.ladder import fake_slurm, real_slurm
@@ -165,9 +165,7 @@ def test_a_real_slurm(tmp_path, monkeypatch, alone):
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'laimbench[ray]'")
-    terminated = signal.getsignal(signal.SIGTERM)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    signal.signal(signal.SIGTERM, terminated)  # Ray's own would stay for the tests after these
+    start_ray(num_cpus=2)
     yield ray
     ray.shutdown()
 
@@ -220,9 +218,12 @@ def test_sigterm_to_a_sweep_by_ray_keeps_what_is_at_work(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'laimbench[ray]'")
     ladder, path = tmp_path / "long.toml", tmp_path / "runs.sqlite"
     ladder.write_text('name = "long"\nfamily = "mlp"\nbackends = ["torch"]\ntokens = [3200000]\n[[sizes]]\nwidth = 8\n')
+    # As in a clone: sources that are not built, which must not be what Ray's workers import.
+    (tmp_path / "laimbench").mkdir()
+    (tmp_path / "laimbench" / "__init__.py").write_text("raise ImportError('not built')")
     code = "import sys; from laimbench.cli import main; sys.exit(main(sys.argv[1:]))"
-    process = subprocess.Popen([sys.executable, "-c", code, "sweep", str(ladder), "--store", str(path), "--launcher", "ray",
-                                "--workers", "1"], stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-P", "-c", code, "sweep", str(ladder), "--store", str(path), "--launcher", "ray",
+                                "--workers", "1"], stderr=subprocess.PIPE, text=True, cwd=tmp_path)  # fmt: skip
     deadline = time.monotonic() + 120
     while True:
         assert process.poll() is None and time.monotonic() < deadline
