@@ -152,10 +152,18 @@ def test_what_sbatch_refuses_is_one_line(tmp_path, fake, monkeypatch):
 
 
 def test_a_real_slurm(tmp_path, monkeypatch, alone):
+    begun = time.monotonic()
+
+    def started_by_now():
+        if time.monotonic() - begun > 240 and not list((tmp_path / "out").glob("*.log")):
+            raise real_slurm.NotHere("its tasks did not start within four minutes")
+
     try:
         with real_slurm.cluster() as config:
             monkeypatch.setenv("SLURM_CONF", str(config))
-            outcome = slurm.launch_slurm(Job(LADDER, tmp_path / "runs.sqlite", 1), 2, tmp_path / "out")
+            outcome = slurm.launch_slurm(
+                Job(LADDER, tmp_path / "runs.sqlite", 1), 2, tmp_path / "out", look=started_by_now
+            )
     except real_slurm.NotHere as error:
         pytest.skip(f"no real Slurm here: {error}")
     assert outcome.trained == 8 and not outcome.failures
