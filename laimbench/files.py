@@ -12,6 +12,8 @@ from typing import Any
 from laimbench.errors import InputError
 
 MOST_BYTES = 1 << 28  # of a JSON file that is read whole
+# What values of other kinds than expected end in.
+ODD_VALUES = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:

@@ -2,8 +2,9 @@
 
 Run by ``make study-scheduler`` (QUICK=1: 60 runs). The runs take nothing: a trainer that only says how far it is stands in for the real one,
 so that all the time is the scheduler's. First a ladder is run undisturbed, for the rate; then one of 1,000 runs by the local launcher and one by
-Ray, while after every few runs one of the processes at work, drawn at random, gets SIGKILL. ``--runs 100000`` is the one of docs/scale.md. Lost is a run that is not done at the end, or lacks evaluations; doubled one that was begun again although the
-process that had begun it before was not killed; stuck a ladder that does not come to its end within the time allowed.
+Ray, while after every few runs one of the processes at work, drawn at random, gets SIGKILL. ``--runs 100000`` is the one of docs/scale.md.
+Lost is a run that is not done at the end, or lacks evaluations; doubled one that was begun again although the process that had begun it
+before was not killed; stuck a ladder that does not come to its end within the time allowed.
 """
 
 import os
@@ -23,6 +24,7 @@ from laimbench.ladder import Job, launch_local
 from laimbench.ladder.config import make_ladder
 from laimbench.ladder.plan import run_key
 from laimbench.store import Store
+from laimbench.store.owner import started_at
 from laimbench.train import Evaluation, RunConfig
 
 SEED = 8
@@ -69,24 +71,13 @@ def ladder_of(runs: int):
                         "tokens": [320], "sizes": [{"width": 8}]})  # fmt: skip
 
 
-def beginnings(log: Path) -> list[tuple[str, int]]:
-    """Return keys and processes in the order in which runs were begun."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [(key, int(pid)) for key, pid in map(str.split, lines)]
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 class Log:
-    """The beginnings noted so far, read on from where it was left."""
+    """The beginnings noted so far, read on from where it was left. begun: the processes that began each run, in order."""
 
     def __init__(self, path: Path):
-        self._path, self._at, self.count, self.pids = path, 0, 0, set()
+        self._path, self._at, self.count = path, 0, 0
+        self.begun: dict[str, list[int]] = defaultdict(list)
+        self.pids: set[int] = set()
 
     def read(self) -> None:
         if not self._path.exists():
@@ -94,15 +85,16 @@ class Log:
         with self._path.open() as stream:
             stream.seek(self._at)
             for line in stream.read().splitlines():
+                key, pid = line.split()
                 self.count += 1
-                self.pids.add(int(line.split()[1]))
+                self.begun[key].append(int(pid))
+                self.pids.add(int(pid))
             self._at = stream.tell()
 
 
 def schedule(folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s: float = ALLOWED_S) -> dict:
     generator, killed, started = random.Random(SEED), [], time.monotonic()
     next_kill = generator.randint(*BETWEEN_KILLS)
-
     log = Log(folder / "log")
 
     def look() -> None:
@@ -110,7 +102,7 @@ def schedule(folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s
         if time.monotonic() - started > allowed_s:
             raise TimeoutError
         log.read()
-        at_work = sorted(pid for pid in log.pids - set(killed) if lives(pid))
+        at_work = sorted(pid for pid in log.pids - set(killed) if started_at(pid))
         if kill and at_work and log.count >= next_kill:
             killed.append(generator.choice(at_work))
             os.kill(killed[-1], signal.SIGKILL)
@@ -124,13 +116,11 @@ def schedule(folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s
     except TimeoutError:
         stuck = 1
     seconds = time.monotonic() - started
-    begun = defaultdict(list)
-    for key, pid in beginnings(folder / "log"):
-        begun[key].append(pid)
+    log.read()
     with Store(folder / "runs.sqlite") as store:
         whole = {run.key for run in store.runs(status="done") if len(store.metrics(run.id)) == EVALUATIONS}
-    doubled = [key for key, pids in begun.items() if any(pid not in killed for pid in pids[:-1])]
-    found = {"runs": runs, "workers": WORKERS, "kills": len(killed), "begun": sum(map(len, begun.values())),
+    doubled = [key for key, pids in log.begun.items() if any(pid not in killed for pid in pids[:-1])]
+    found = {"runs": runs, "workers": WORKERS, "kills": len(killed), "begun": log.count,
              "lost": len({run_key(config) for config in ladder.runs} - whole), "doubled": len(doubled), "stuck": stuck,
              "seconds": round(seconds, 1), "runs_per_minute": round(60 * runs / seconds)}  # fmt: skip
     print(found, flush=True)

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_ports
 
 PASSWORD = "geheim & 100%"
 DEBIAN = "/usr/lib/postgresql/*/bin"
@@ -37,9 +38,7 @@ class Server:
         (folder / "password").chmod(0o644)
         self._run("initdb", "-D", str(folder / "data"), "--username=laim", f"--pwfile={folder / 'password'}", "--no-sync",
                   "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")  # fmt: skip
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports()
         self.start()
 
     def start(self):

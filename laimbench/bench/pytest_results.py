@@ -7,7 +7,7 @@ from typing import Any
 
 from laimbench import provenance
 from laimbench.errors import InputError
-from laimbench.files import read_json
+from laimbench.files import ODD_VALUES, read_json
 
 INFO = (
     "op",
@@ -35,13 +35,7 @@ def read_pytest_results(path: Path) -> dict[str, Any]:
         return _document(path, _benchmarks(path))
     except InputError:
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # values of other kinds than expected
+    except ODD_VALUES as error:
         raise InputError(f"{path}: not results of pytest-benchmark ({error!r})") from None
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from laimbench.errors import InputError, LaimbenchError, RunError
@@ -16,19 +16,22 @@ from laimbench.files import read_json, write_atomically
 from laimbench.ladder.config import Ladder
 from laimbench.ladder.interrupt import Interrupt
 from laimbench.ladder.plan import run_key
-from laimbench.ladder.sweep import Listener, Outcome, sweep
+from laimbench.ladder.sweep import Listener, Outcome, Statuses, sweep
 from laimbench.store import Store
 from laimbench.store.leases import MOST_DEATHS, leases_of
 from laimbench.store_address import StoreAddress
 from laimbench.train import RunConfig, Trainer
 from laimbench.train.keeper import EVERY_S
 
-REFUSED = ".refused"  # beside a job's file: what a process refused, for the launcher
+LOOK_S = 0.5  # between two looks of a launcher
+GRACE_S = 60.0  # for processes to keep their states, before a launcher goes on without them
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every process is told. threads: of torch, in each."""
+    """What every process is told. threads: of torch, in each. before: the statuses when the launcher began; what has failed since, a process
+    that comes later (for one that died) does not train again.
+    """
 
     ladder: Ladder
     store: StoreAddress | Path
@@ -36,6 +39,7 @@ class Job:
     trainer: Callable[[RunConfig], Trainer] = Trainer
     checkpoints: Path | None = None
     save_every_s: float = EVERY_S
+    before: Statuses | None = None
 
 
 def work(job: Job, signals: tuple[int, ...] = (signal.SIGTERM,), check: Callable[[], None] = lambda: None) -> None:
@@ -56,7 +60,7 @@ def work(job: Job, signals: tuple[int, ...] = (signal.SIGTERM,), check: Callable
 
     with Interrupt(signals) as interrupt, Store(job.store) as store:
         sweep(job.ladder, store, listener=Stop(), trainer=job.trainer, checkpoints=job.checkpoints,
-              save_every_s=job.save_every_s)  # fmt: skip
+              save_every_s=job.save_every_s, before=job.before)  # fmt: skip
 
 
 class Patience:
@@ -84,8 +88,14 @@ class Patience:
         return ended, sum(lease.reached for lease in leases_of(self._store).values())
 
 
-def outcome_of(ladder: Ladder, before: dict[str, tuple[str, str]], store: Store) -> Outcome:
-    """Return what has become of a ladder's runs since ``before``, as ``Store.statuses`` gave it."""
+def begun(job: Job, store: Store) -> Job:
+    """Return the job with the statuses that its runs have now."""
+    keys = {run_key(config) for config in job.ladder.runs}
+    return replace(job, before={key: status for key, status in store.statuses().items() if key in keys})
+
+
+def outcome_of(ladder: Ladder, before: Statuses, store: Store) -> Outcome:
+    """Return what has become of a ladder's runs since ``before``."""
     outcome = Outcome()
     for config in ladder.runs:
         run = store.find(run_key(config))
@@ -99,12 +109,13 @@ def outcome_of(ladder: Ladder, before: dict[str, tuple[str, str]], store: Store)
 
 
 def write_job(job: Job, path: Path) -> None:
-    """Write a job to a file, for processes that share the file system (its trainer is the ordinary one)."""
+    """Write a job to a file, for processes that share the file system (its trainer is the ordinary one). Nothing of it is refused yet."""
+    _refused(path).unlink(missing_ok=True)
     store = StoreAddress.of(job.store).resolve()
     groups = [[config.to_dict() for config in group] for group in job.ladder.groups]
     document = {"name": job.ladder.name, "groups": groups, "store": store.text, "folder": str(store.folder or ""), "threads": job.threads,
                 "checkpoints": str(job.checkpoints.resolve()) if job.checkpoints else "",
-                "save_every_s": job.save_every_s}  # fmt: skip
+                "save_every_s": job.save_every_s, "before": job.before and dict(job.before)}  # fmt: skip
     write_atomically(path, json.dumps(document), mode=0o600)  # there may be a password in the store's URL
 
 
@@ -120,14 +131,20 @@ def read_job(path: Path) -> Job:
         store = StoreAddress(document["store"], Path(document["folder"]) if document["folder"] else None)
         return Job(Ladder(document["name"], groups), store, document["threads"],
                    checkpoints=Path(document["checkpoints"]) if document["checkpoints"] else None,
-                   save_every_s=document["save_every_s"])  # fmt: skip
+                   save_every_s=document["save_every_s"],
+                   before=document["before"] and {key: tuple(status) for key, status in document["before"].items()})  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a job of laimbench ({error})") from None
 
 
-def refusal(path: Path) -> LaimbenchError | None:
+def _refused(path: Path) -> Path:
+    """Return where a process notes what it refused of the job in a file, for the launcher."""
+    return path.with_name(f"{path.name}.refused")
+
+
+def refusal(path: Path) -> InputError | None:
     """Return what a process refused of the job in this file, if one did."""
-    noted = path.with_name(path.name + REFUSED)
+    noted = _refused(path)
     return InputError(noted.read_text(encoding="utf-8")) if noted.is_file() else None
 
 
@@ -136,11 +153,10 @@ def main(path: Path) -> int:
     try:
         job = read_job(path)
         given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-        threads = int(given) if given.isdigit() else job.threads
-        work(Job(job.ladder, job.store, threads, checkpoints=job.checkpoints, save_every_s=job.save_every_s))
+        work(replace(job, threads=int(given)) if given.isdigit() else job)
     except LaimbenchError as error:
         if isinstance(error, InputError):
-            write_atomically(path.with_name(path.name + REFUSED), str(error))
+            write_atomically(_refused(path), str(error))
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     return 0

@@ -15,14 +15,12 @@ from multiprocessing.process import BaseProcess
 
 from laimbench import provenance
 from laimbench.errors import InputError, LaimbenchError, Terminated
-from laimbench.ladder.job import Job, Patience, outcome_of, work
+from laimbench.ladder.job import GRACE_S, LOOK_S, Job, Patience, begun, outcome_of, work
 from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan
 from laimbench.ladder.sweep import Outcome
 from laimbench.store import Store
 
 PROCESS_BYTES = 400 << 20  # of a process with torch, before it has a model
-GRACE_S = 60.0  # for processes to keep their states, before they are killed
-LOOK_S = 0.5
 
 
 def workers_that_fit(plans: Iterable[RunPlan], workers: int) -> int:
@@ -49,7 +47,7 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
         raise InputError(f"workers is {workers}, expected 1 or more")
     context = fork_server()
     with Store(job.store) as store:
-        before = store.statuses()
+        job = begun(job, store)
         alive: dict[BaseProcess, connection.Connection] = {}
         patience, left = Patience(store, workers), workers
         try:
@@ -73,7 +71,7 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
                     left += 1
         finally:
             _end(alive)
-        return outcome_of(job.ladder, before, store)
+        return outcome_of(job.ladder, job.before, store)
 
 
 def fork_server() -> ForkServerContext:

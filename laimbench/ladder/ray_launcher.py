@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from laimbench.errors import InputError, LaimbenchError, RunError
-from laimbench.ladder.job import Job, outcome_of, work
+from laimbench.ladder.job import GRACE_S, LOOK_S, Job, begun, outcome_of, work
 from laimbench.ladder.sweep import Outcome
 from laimbench.store import Store
 from laimbench.store.leases import MOST_DEATHS
-
-LOOK_S = 0.5
-GRACE_S = 60.0  # for tasks to keep their states
 
 
 def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None] = lambda: None) -> Outcome:
@@ -41,7 +38,7 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
         retries = len(job.ladder.runs) * MOST_DEATHS
         task = ray.remote(num_cpus=job.threads, max_retries=retries)(_work)
         with Store(job.store) as store:
-            before = store.statuses()
+            job = begun(job, store)
             pending = [task.remote(job, str(Path.cwd())) for _ in range(workers)]
             try:
                 while pending:
@@ -60,7 +57,7 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
                     ray.cancel(reference)
                 if pending:
                     ray.wait(pending, num_returns=len(pending), timeout=GRACE_S)
-            return outcome_of(job.ladder, before, store)
+            return outcome_of(job.ladder, job.before, store)
     finally:
         if ours:
             ray.shutdown()

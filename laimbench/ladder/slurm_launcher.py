@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from laimbench.errors import InputError, RunError
-from laimbench.ladder.job import REFUSED, Job, Patience, outcome_of, refusal, write_job
-from laimbench.ladder.plan import run_key
-from laimbench.ladder.sweep import Outcome
+from laimbench.ladder.job import LOOK_S, Job, Patience, begun, outcome_of, refusal, write_job
+from laimbench.ladder.sweep import Outcome, unfinished
 from laimbench.store import Store
 
 ASK_S = 5.0  # between two questions to the controller, which has others to serve
-LOOK_S = 0.5
 SILENT_S = 600.0  # a controller that starts again; the tasks go on meanwhile
 NOTICE_S = 60  # before the end of a task
 
@@ -38,14 +36,11 @@ def launch_slurm(
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "job.json"
-    write_job(job, file)
-    file.with_name(file.name + REFUSED).unlink(missing_ok=True)
-    keys = [run_key(config) for config in job.ladder.runs]
     submitted: list[str] = []
     with Store(job.store) as store:
-        before = store.statuses(keys)
+        job = begun(job, store)
+        write_job(job, file)
         patience, asked, answered = Patience(store, workers), -float("inf"), time.monotonic()
-        failed_before = {key: since for key, (status, since) in before.items() if status == "failed"}
         try:
             while True:
                 look()
@@ -61,10 +56,9 @@ def launch_slurm(
                     continue
                 if refused := refusal(file):
                     raise refused
-                now = store.statuses(keys)
-                left = sum(_unfinished(now.get(key), failed_before.get(key)) for key in keys)
+                left = len(unfinished(job.ladder.runs, job.before, store.statuses()))
                 if not left and not alive:
-                    return outcome_of(job.ladder, before, store)
+                    return outcome_of(job.ladder, job.before, store)
                 missing = min(workers, left) - alive
                 if missing > 0:
                     if submitted:
@@ -72,12 +66,6 @@ def launch_slurm(
                     submitted.append(_submit(file, folder, missing, job, options))
         finally:
             _cancel(submitted)
-
-
-def _unfinished(found: tuple[str, str] | None, failed_since: str | None) -> bool:
-    """Say whether a run has yet to end, in this sweep: one that failed in an earlier one is trained again."""
-    status, started = found or ("", "")
-    return status != "done" and (status != "failed" or started == failed_since)
 
 
 def _submit(file: Path, folder: Path, tasks: int, job: Job, options: Sequence[str]) -> str:

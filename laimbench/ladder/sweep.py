@@ -4,7 +4,7 @@ Any number of processes may run the same ladder into one store: each takes the g
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ from laimbench.store.leases import MOST_DEATHS
 from laimbench.train import Described, Evaluation, Keeper, RunConfig, Trainer, describe, save_checkpoint
 from laimbench.train.keeper import EVERY_S
 from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
+
+Statuses = Mapping[str, tuple[str, str]]  # as Store.statuses gives them
 
 POLL_S = 0.5  # between two looks at runs that other processes are at work on
 
@@ -56,6 +58,7 @@ def sweep(
     trainer: Callable[[RunConfig], Trainer] = Trainer,
     checkpoints: Path | None = None,
     save_every_s: float = EVERY_S,
+    before: Statuses | None = None,
 ) -> Outcome:
     """Train every run of the ladder that the store does not hold as done.
 
@@ -65,14 +68,15 @@ def sweep(
     (``laimbench.train.keeper``): after a kill they go on from there, bit for bit. Runs that another process is at work on are
     waited for, and taken over if it dies (``laimbench.store.leases``). Runs of several token budgets that may share a trunk do
     (``laimbench.train.trunk``). With ``checkpoints`` the trained models are kept in
-    folders there, named by ``checkpoint_name``.
+    folders there, named by ``checkpoint_name``. ``before`` are the statuses when the sweep began of which this one is a part: what has
+    failed since is not trained again (by default: since this call).
 
     Raises:
         RunError: the store or a run's state cannot be written. What is on disk is kept and gone on from.
     """
     listener = listener or Listener()
     outcome = Outcome()
-    before = store.statuses()
+    before = store.statuses() if before is None else before
     for config in ladder.runs:
         if _status(before, config) == "done":
             outcome.skipped += 1
@@ -83,15 +87,15 @@ def sweep(
         while waiting:
             busy, now = [], store.statuses()
             for group in waiting:
-                todo = _todo(group, before, now)
+                todo = unfinished(group, before, now)
                 if todo:  # by now others may have done it, which a look says without keeping them from writing
-                    todo = _todo(todo, before, store.statuses([run_key(config) for config in todo]))
+                    todo = unfinished(todo, before, store.statuses([run_key(config) for config in todo]))
                 claims = leases.claim([run_key(config) for config in todo]) if todo else []
                 if claims is None:
                     busy.append(group)
                     continue
                 # Between the look at the store and the claim, another process may have finished them.
-                still = _todo(todo, before, store.statuses([claim.key for claim in claims]))
+                still = unfinished(todo, before, store.statuses([claim.key for claim in claims]))
                 claimed = {config: claim for config, claim in zip(todo, claims, strict=True) if config in still}
                 if still and len(still) < len(group):
                     listener.note(
@@ -110,14 +114,19 @@ def sweep(
     return outcome
 
 
-def _status(statuses: dict[str, tuple[str, str]], config: RunConfig) -> str:
+def _status(statuses: Statuses, config: RunConfig) -> str:
     return statuses.get(run_key(config), ("", ""))[0]
 
 
-def _todo(group: Sequence[RunConfig], before: dict, now: dict) -> list[RunConfig]:
-    """Return the runs that are neither done nor, since this sweep began, failed."""
-    again = [config for config in group if before.get(run_key(config)) == now.get(run_key(config))]
-    return [c for c in group if _status(now, c) != "done" and (_status(now, c) != "failed" or c in again)]
+def unfinished(runs: Sequence[RunConfig], before: Statuses, now: Statuses) -> list[RunConfig]:
+    """Return the runs that are neither done nor, since ``before``, failed."""
+
+    def ended(config: RunConfig) -> bool:
+        key = run_key(config)
+        status = now.get(key, ("", ""))[0]
+        return status == "done" or (status == "failed" and now[key] != before.get(key))
+
+    return [config for config in runs if not ended(config)]
 
 
 def _shared_trunks(ladder: Ladder) -> dict[str, list[RunConfig]]:

@@ -216,6 +216,11 @@ class Block(nn.Module):
         return x_BSC, branch_BSC
 
 
+def blocks_of(model: nn.Module) -> list[Block]:
+    """Return a model's blocks, none where its family has none."""
+    return [module for module in model.modules() if isinstance(module, Block)]
+
+
 class Stack(nn.Module):
     """Blocks one after the other; pre-norm ones end in a norm of their own."""
 

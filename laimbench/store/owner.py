@@ -10,13 +10,13 @@ SEPARATOR = "|"
 
 def own_name() -> str:
     """Return a name that no other owner has: where the process runs, its id, when it started, and something random."""
-    return SEPARATOR.join((_place(), str(os.getpid()), _started(os.getpid()), uuid.uuid4().hex))
+    return SEPARATOR.join((_place(), str(os.getpid()), started_at(os.getpid()), uuid.uuid4().hex))
 
 
 def is_gone(owner: str) -> bool:
     """Say whether an owner is known to be dead; of another machine's, or another container's, that cannot be known."""
     place, pid, started, _ = owner.split(SEPARATOR)
-    return bool(started) and place == _place() and _started(int(pid)) != started
+    return bool(started) and place == _place() and started_at(int(pid)) != started
 
 
 def _place() -> str:
@@ -28,7 +28,7 @@ def _place() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
+def started_at(pid: int) -> str:
     """Return when a process started, in clock ticks since boot; '' without such a process (or one that only waits to be collected)."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

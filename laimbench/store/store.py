@@ -1,6 +1,5 @@
 """Read and write the store. Every method is one transaction: a kill leaves all of it or nothing."""
 
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from laimbench.errors import LaimbenchError, RunError
-from laimbench.store.databases import open_database
+from laimbench.store.databases import finite, open_database
 from laimbench.store.schema import SCHEMA_VERSION, Document, Lease, Metric, Run
 from laimbench.store_address import StoreAddress
 
@@ -350,11 +349,7 @@ def _advance(session: Session, claim: Claim, step: int) -> None:
 
 
 def _metric(run_id: int, row: dict[str, Any]) -> Metric:
-    return Metric(run_id=run_id, **{name: _finite(value) for name, value in row.items()})
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return Metric(run_id=run_id, **{name: finite(value) for name, value in row.items()})
 
 
 def _now() -> str:

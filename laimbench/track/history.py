@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from laimbench.errors import InputError, RunError
-from laimbench.files import read_json
+from laimbench.files import ODD_VALUES, read_json
 from laimbench.report.commits import mean_curve
 from laimbench.track.builds import git
 from laimbench.track.multiplier import Multiplier, effective_multiplier
@@ -105,7 +105,7 @@ def read_history(folder: Path, repository: Path | None = None, machine: str = ""
         one = _json(path)
         try:
             results.setdefault(one["commit_hash"], {"date": one["date"] / 1000, "found": {}})["found"] |= _figures(one)
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except ODD_VALUES as error:
             raise InputError(f"{path}: not a file of asv's results ({error!r})") from None
     if not results:
         raise InputError(f"{folder}: no results of machine {machine}")

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from laimbench.bench.allocator import LARGEST_IN_HEAP
 from laimbench.errors import RunError
 
 WORKER = Path(__file__).with_name("worker.py")
 # What glibc gives back to the kernel and asks for again depends on the order of a process's first allocations: the same norm took 1.3 ms
-# in one process and, with 370 page faults a call, 2.4 ms in the next. So it keeps what it has (32 MiB is the most that it takes), in
+# in one process and, with 370 page faults a call, 2.4 ms in the next. So it keeps what it has, in
 # huge pages where the kernel has them (glibc 2.35 on): which small pages a process gets scattered a norm's time by 6 % between processes,
 # huge ones by 3 %.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_IN_HEAP), "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
              "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # fmt: skip
 
 

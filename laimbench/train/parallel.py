@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from laimbench.errors import InputError, Terminated, Unfinished
-from laimbench.models.blocks import Block
+from laimbench.models.blocks import blocks_of
 from laimbench.train.tasks import Task
 
 COMMANDS = ("build", "step", "evaluate", "state", "weights", "restore", "end")
@@ -126,7 +126,7 @@ class Shards(Several):
         # A block's results may be views, which must not be added to in place; nothing here is.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         mesh = init_device_mesh("cpu", (self.count,))
-        for block in [module for module in model.modules() if isinstance(module, Block)]:
+        for block in blocks_of(model):
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
         return fully_shard(model, mesh=mesh, reshard_after_forward=True)  # what is in no block
 

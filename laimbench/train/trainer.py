@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from laimbench.errors import RunError
 from laimbench.models import prepare
-from laimbench.models.blocks import Block
+from laimbench.models.blocks import blocks_of
 from laimbench.train.checkpoint import start_from
 from laimbench.train.config import RunConfig
 from laimbench.train.execution import Execution
@@ -101,7 +101,7 @@ class Trainer:
         self.between_steps = True  # while not, the parts of the state are not of one moment
         self.on_step: Callable[[], None] = lambda: None  # called after every step; what it raises ends the run
         self.processes.announce("build")
-        for block in (module for module in self.model.modules() if isinstance(module, Block)):
+        for block in blocks_of(self.model):
             block.checkpointing = self.execution.checkpointing
         self._loss_of = prepare(self.processes.shard(self.model), config.backend)
         self._schedule = SCHEDULES[config.schedule_name]

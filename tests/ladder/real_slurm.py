@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.ports import free_ports
+
 NEEDED = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "munged")
 KEY = Path("/etc/munge/munge.key")
 CONFIG = """
@@ -40,14 +42,6 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 class NotHere(Exception):
     """Slurm cannot be started here; the message says why."""
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def when_two_are_at_work(path, seen):
 def test_a_job_in_a_file_is_the_job(tmp_path, monkeypatch):
     file = tmp_path / "job.json"
     for store in (StoreAddress.of(tmp_path / "runs.sqlite"), StoreAddress("postgresql://me:secret@host/d", tmp_path)):
-        job = Job(LADDER, store, 3, checkpoints=tmp_path / "models", save_every_s=7.0)
+        job = Job(LADDER, store, 3, checkpoints=tmp_path / "models", save_every_s=7.0, before={"k": ("failed", "2026")})
         write_job(job, file)
         assert read_job(file) == job and file.stat().st_mode & 0o077 == 0  # nobody else reads the password
     monkeypatch.chdir(tmp_path)

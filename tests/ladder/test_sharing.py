@@ -55,8 +55,19 @@ def test_two_sweeps_share_the_work_and_double_none(address):
             made[run_key(config)] += 1
         return FailingTrainer(config)
 
+    together = threading.Barrier(3)
+
+    class Punctual(Store):
+        """Has all sweeps begin before the first has a run that failed: one that begins later trains that again."""
+
+        def statuses(self, keys=None):
+            found = super().statuses(keys)
+            if not hasattr(self, "begun"):
+                self.begun = together.wait(60)
+            return found
+
     def one():
-        with Store(address) as store:
+        with Punctual(address) as store:
             outcomes.append(sweep(ladder, store, trainer=trainer))
 
     threads = [threading.Thread(target=one) for _ in range(3)]
@@ -69,6 +80,18 @@ def test_two_sweeps_share_the_work_and_double_none(address):
     assert all(o.trained + o.skipped + o.elsewhere + len(o.failures) == 16 for o in outcomes)
     with Store(address) as store:
         assert sorted(run.status for run in store.runs()) == ["done"] * 12 + ["failed"] * 4
+
+
+def test_what_failed_since_the_whole_began_is_not_trained_again_by_a_part(tmp_path):
+    ladder = make_ladder({**VALUES, "seeds": [1]})
+    with Store(tmp_path / "runs.sqlite") as store:
+        before = store.statuses()
+        assert len(sweep(ladder, store, trainer=FailingTrainer, before=before).failures) == 4
+        late = sweep(
+            ladder, store, trainer=FailingTrainer, before=before
+        )  # as the process that comes for one that died
+        assert (late.trained, late.failures, late.elsewhere) == (0, [], 8)
+        assert len(sweep(ladder, store, trainer=FailingTrainer).failures) == 4
 
 
 def test_a_run_that_another_process_took_over_is_left_to_it(tmp_path):

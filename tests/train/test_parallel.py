@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from laimbench.train import Execution, Keeper, RunConfig, Trainer, load_checkpoi
 from laimbench.train.follower import follow
 from laimbench.train.keeper import read_state, states
 from laimbench.train.parallel import Replicas, Shards, connected
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,15 +121,9 @@ def work_through(folder, count, rank, port, works):
             Replicas().receive()  # that the first process leaves
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def together(folder, count, works):
     """Run works by so many processes."""
-    port = free_port()
+    (port,) = free_ports()
     # `tests` is found last, so that the installed laimbench is the one tested
     code = f"import json, sys; sys.path.append({str(ROOT)!r}); from pathlib import Path; "
     code += "from tests.train.test_parallel import work_through; "
@@ -294,7 +288,7 @@ def torchrun(count, *arguments):
         "--nproc-per-node",
         str(count),
         "--master-port",
-        str(free_port()),
+        str(free_ports()[0]),
     ]
     return subprocess.Popen(
         [*command, "-m", "laimbench", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
