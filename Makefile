@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := 2.13.0
-STUDIES := calibration laws-speed learning entropy transfer multiplier aa planted bisect planted-cuda faults scheduler design big-store
+STUDIES := calibration laws-speed learning entropy transfer multiplier aa planted bisect planted-cuda faults power-cut scheduler design big-store overhead
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 

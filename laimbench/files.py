@@ -1,11 +1,13 @@
 """Write files so that a reader sees the old content or the new, never half of it; read those of other programs."""
 
+import fcntl
+import glob
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ ODD_VALUES = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Write through a temporary file in the same folder, then ``publish`` it. Makes missing folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -55,6 +57,17 @@ def publish(temporary: Path, path: Path, mode: int = 0o644) -> None:
     fsync(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, whose names are on the disk then: what is in them is lost without theirs."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        fsync(folder.parent)
+
+
 def fsync(path: Path) -> None:
     """Have a file's content, or a folder's names, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -68,7 +81,7 @@ def fsync(path: Path) -> None:
 def whole_folder(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     """Yield a fresh folder to fill, which takes ``folder``'s place when all went well: it appears whole or not at all.
 
-    An empty folder, or one that ``is_ours`` says may be replaced, makes room for it.
+    An empty folder, or one that ``is_ours`` says may be replaced, makes room for it. What a killed process had begun for it is removed.
 
     Raises:
         InputError: the folder holds something else than ``what``, or cannot be written.
@@ -76,8 +89,10 @@ def whole_folder(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> It
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_ours(folder))):
         raise InputError(f"{folder}: holds something else than {what}, expected a new folder")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
+        _remove_abandoned(folder)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        lock = _lock(fresh)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     try:
@@ -91,6 +106,31 @@ def whole_folder(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> It
         fsync(folder.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what was to become a folder and nobody fills any more: a process's locks end with it."""
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        with suppress(OSError):
+            lock = _lock(path)
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Return a descriptor that holds the lock of a folder.
+
+    Raises:
+        OSError: another process has it, or it is no folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _replace(fresh: Path, folder: Path) -> None:

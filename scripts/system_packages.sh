@@ -4,7 +4,7 @@
 set -eu
 missing=""
 PATH="$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" # where Debian keeps servers' programs
-for pair in chromium:chromium espeak-ng:espeak-ng slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge pg_ctl:postgresql; do
+for pair in chromium:chromium espeak-ng:espeak-ng slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge pg_ctl:postgresql strace:strace; do
   command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0

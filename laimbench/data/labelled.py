@@ -42,12 +42,13 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelledSets:
-    """Both sides, the names of the classes, and lines for the user about what was left out."""
+    """Both sides, the names of the classes, and lines for the user about what was left out; ``content`` as of ``ByClass``."""
 
     classes: tuple[str, ...]
     train: Labelled
     validation: Labelled
     notes: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class ByClass:
     @property
     def notes(self) -> tuple[str, ...]:
         return self.sets.notes
+
+    @property
+    def content(self) -> str:
+        """A hash of the names and contents of what it was read from; '' of what its source's name says all about."""
+        return self.sets.content
 
     @property
     def train_size(self) -> int:
@@ -254,7 +260,7 @@ def read_sides(
             raise InputError(f"data {source!r}: no usable {side} file ({expected}){first}")
         lengths = np.load(folder / f"{side}-lengths.npy", allow_pickle=False)
         sides[side] = Labelled(Shards(folder, f"{side}-items"), labels, lengths)
-    return LabelledSets(classes, sides["train"], sides["validation"], tuple(meta["notes"]))
+    return LabelledSets(classes, sides["train"], sides["validation"], tuple(meta["notes"]), folder.name)
 
 
 def _decoded(

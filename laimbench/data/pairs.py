@@ -49,7 +49,7 @@ class Pairs:
 
     draw: gives an item. forms: how many ways an item is written. write: gives the texts of an item in a form.
     held_out: says whether an item is of the validation side. characters: the vocabulary, its ids follow END.
-    most_validation: how many held-out items there are to ask for.
+    most_validation: how many held-out items there are to ask for. content: a hash of what the pairs were read from, '' of drawn ones.
     """
 
     source: str
@@ -62,6 +62,7 @@ class Pairs:
     characters: str = CHARACTERS
     most_validation: int = MOST_VALIDATION
     notes: tuple[str, ...] = ()
+    content: str = ""
 
     @property
     def vocab_size(self) -> int:
@@ -154,7 +155,7 @@ def load_pairs(source: str) -> Pairs:
 
 
 def _signatures(source: str) -> Pairs:
-    texts, held_out, notes = signatures.load_signatures()
+    texts, held_out, notes, content = signatures.load_signatures()
     return Pairs(
         source,
         signatures.LONGEST + 1,
@@ -166,6 +167,7 @@ def _signatures(source: str) -> Pairs:
         signatures.CHARACTERS,
         sum(held_out),
         notes,
+        content,
     )
 
 

@@ -24,7 +24,7 @@ SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")
 
 
 def load_signatures() -> tuple[list[tuple[str, str]], list[bool], tuple[str, ...]]:
-    """Return pairs of sentence and signature, whether each is held out, and notes on what was left out."""
+    """Return pairs of sentence and signature, whether each is held out, notes on what was left out, and a hash of what was read."""
     corpus = load_corpus("builtin:python")
     folder, meta = cached("pairs", f"signatures {FORMAT} {corpus.digest}", lambda fresh: _build(corpus, fresh))
     rows = json.loads((folder / "pairs.json").read_text())
@@ -32,6 +32,7 @@ def load_signatures() -> tuple[list[tuple[str, str]], list[bool], tuple[str, ...
         [(row["sentence"], row["signature"]) for row in rows],
         [row["held_out"] for row in rows],
         tuple(meta["notes"]),
+        folder.name,
     )
 
 

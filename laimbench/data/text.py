@@ -38,6 +38,11 @@ class Tokens:
     validation_bytes: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def content(self) -> str:
+        """A hash of the names and contents of the texts and of the tokenizer."""
+        return self.folder.name
+
     def train_windows(self, seed: int, step: int, count: int, length: int) -> np.ndarray:
         """Return (count, length) int64: batch ``step`` of the run ``seed``, windows at random places."""
         self._check_length(self.train, "training", length)

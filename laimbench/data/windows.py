@@ -13,6 +13,7 @@ class TokenWindows(Protocol):
 
     source: str
     vocab_size: int
+    content: str  # a hash of the names and contents of what it was read from, '' of a synthetic source
     notes: tuple[str, ...]  # what the user should know: lines that say what was left out, and where
 
     def train_windows(self, seed: int, step: int, count: int, length: int) -> np.ndarray:

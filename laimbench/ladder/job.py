@@ -99,7 +99,11 @@ def outcome_of(ladder: Ladder, before: Statuses, store: Store) -> Outcome:
     outcome = Outcome()
     for config in ladder.runs:
         run = store.find(run_key(config))
-        if before.get(run.key, ("", ""))[0] == "done":
+        if run is None:  # its processes read other contents, and trained those runs
+            outcome.failures.append(
+                f"{config.size} {config.backend} seed {config.seed}: data {config.data!r} changed since the sweep began"
+            )
+        elif before.get(run.key, ("", ""))[0] == "done":
             outcome.skipped += 1
         elif run.status == "done":
             outcome.trained += 1

@@ -8,8 +8,8 @@ from typing import Any
 
 from laimbench import provenance
 from laimbench.ladder.config import Ladder
-from laimbench.train import Described, RunConfig, Trainer, describe
-from laimbench.train.config import ADDED_LATER
+from laimbench.train import Described, RunConfig, Trainer, content_of, describe
+from laimbench.train.config import ADDED_LATER, TRAINING_VERSION
 
 MEASURED_STEPS = 5
 TRAINING_BYTES = 16  # per parameter: weight, gradient and Adam's two moments, 4 bytes each
@@ -18,8 +18,14 @@ USABLE_MEMORY = 0.7  # the rest is for activations and everything else
 
 
 def run_key(config: RunConfig) -> str:
-    """Return the identity of a run: the hash of everything that decides it."""
+    """Return the identity of a run: the hash of everything that decides it, contents of its files included.
+
+    Raises:
+        InputError: its data cannot be read.
+    """
     values = {name: value for name, value in vars(config).items() if name not in ADDED_LATER or value != DEFAULTS[name]}
+    values |= {"content": content} if (content := content_of(config)) else {}
+    values |= {"training": TRAINING_VERSION} if TRAINING_VERSION > 1 else {}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from laimbench import provenance
-from laimbench.errors import RunError, Unfinished
+from laimbench.errors import InputError, RunError, Unfinished
 from laimbench.ladder.config import Ladder
 from laimbench.ladder.plan import run_key
 from laimbench.store import Claim, Leases, LostLease, Store
 from laimbench.store.leases import MOST_DEATHS
-from laimbench.train import Described, Evaluation, Keeper, RunConfig, Trainer, describe, save_checkpoint
+from laimbench.train import Described, Evaluation, Keeper, RunConfig, Trainer, content_of, describe, save_checkpoint
 from laimbench.train.keeper import EVERY_S
 from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
 
@@ -234,6 +234,10 @@ class _Group:
                 self.listener.note(f"data {config.data}: {note}")
         known, keeper, trunk, oddities = self.store.find(claim.key), None, None, None
         if isinstance(built, Trainer):
+            if built.content != content_of(config):
+                raise InputError(
+                    f"data {config.data!r}: changed since the sweep began; start it again for runs of the new content"
+                )
             keeper = Keeper(
                 self.store.states / claim.key, built, every_s=self.save_every_s, token=claim.token,
                 allowed=lambda: self.store.reached(claim, built.step),

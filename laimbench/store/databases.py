@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, delete, event, inspect
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from laimbench.errors import InputError, LaimbenchError, RunError
+from laimbench.files import make_folder
 from laimbench.store.migrations import VERSION_TABLE, migrate
 from laimbench.store.schema import SCHEMA_VERSION, Base, Writer
 from laimbench.store_address import StoreAddress
@@ -112,7 +113,7 @@ class SQLite(Database):
             )
         if self._path.is_dir():
             raise InputError(f"store {address}: is a directory, expected a SQLite file")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         self.engine = create_engine(f"sqlite:///{self._path}", connect_args={"timeout": BUSY_TIMEOUT_S})
 
         @event.listens_for(self.engine, "connect")
@@ -125,17 +126,23 @@ class SQLite(Database):
             connection.execute("PRAGMA foreign_keys = ON")
 
     def version(self) -> int:
-        # By a connection that cannot write: a foreign file is left as it is.
         if not self._path.exists() or self._path.stat().st_size == 0:
             return 0
-        with closing(sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            application, version, tables = (
-                connection.execute(query).fetchone()[0]
-                for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-            )
+        try:
+            application, version, tables = self._header("ro")  # a foreign file is left as it is
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+            application, version, tables = self._header("rw")  # whoever made it was killed at that: all readers undo it
         if application != self.APPLICATION_ID and tables:
             raise InputError(f"store {self.address}: a SQLite file of another program, expected a laimbench store")
         return _require_version(self.address, version) if tables else 0
+
+    def _header(self, mode: str) -> tuple[int, int, int]:
+        """Return the program's id, its version, and how many tables and indices there are."""
+        with closing(sqlite3.connect(f"{self._path.resolve().as_uri()}?mode={mode}", uri=True)) as connection:
+            queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+            return tuple(connection.execute(query).fetchone()[0] for query in queries)
 
     def make_tables(self) -> None:
         with self.engine.begin() as connection:

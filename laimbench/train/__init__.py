@@ -4,6 +4,7 @@ from laimbench.train.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from laimbench.train.config import RunConfig
 from laimbench.train.execution import Execution
 from laimbench.train.keeper import Keeper, StateError
+from laimbench.train.tasks import content_of
 from laimbench.train.trainer import Described, Evaluation, Trainer, describe
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "RunConfig",
     "StateError",
     "Trainer",
+    "content_of",
     "describe",
     "load_checkpoint",
     "save_checkpoint",

@@ -9,6 +9,9 @@ from laimbench.train.rules import FAMILIES, default_heads, default_lr, of_size
 from laimbench.train.schedule import SCHEDULES
 
 DTYPES = ("fp32", "bf16")
+# Raised when a configuration comes to train another run than before, so that old runs are not taken for it: part of every run's key. Changes
+# of speed or of rounding are none; what they do to learning is for `laimbench track` to say, which keeps a store for each commit.
+TRAINING_VERSION = 1
 # At their defaults not part of a run's key: older stores go on.
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
                "schedule", "image_size", "patch", "seconds", "objective", "start",

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from laimbench.data.cache import sha256
 from laimbench.errors import InputError, Unfinished
-from laimbench.files import publish
+from laimbench.files import make_folder, publish
 from laimbench.train.state import capture, changes, restore
 from laimbench.train.trainer import Trainer
 
@@ -150,7 +150,7 @@ class Keeper:
 
 def write_state(folder: Path, trainer: Trainer, token: int = 0) -> None:
     """Write a trainer's state into a folder; it has its name once it is whole and on the disk."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     tensors, description = capture(trainer)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=WRITING)
     os.close(descriptor)

@@ -28,6 +28,7 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     description = {
         "config": trainer.config.to_dict(),
         "facts": trainer.task.facts,
+        "content": trainer.content,
         "step": trainer.step,
         "train_seconds": trainer.train_seconds,
         "segment_started_s": trainer.segment_started_s,
@@ -50,7 +51,8 @@ def restore(
         {name: value for name, value in config.items() if name not in apart_from}
         for config in (description["config"], trainer.config.to_dict())
     )
-    if (of_state, description["facts"]) != (own, trainer.task.facts):
+    data = trainer.task.facts, trainer.content
+    if (of_state, description["facts"], description.get("content")) != (own, *data):
         raise InputError("it belongs to another configuration or other data")
     weights = _weights(trainer)
     saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}

@@ -20,7 +20,7 @@ from laimbench.train.config import RunConfig
 from laimbench.train.execution import Execution
 from laimbench.train.parallel import Process, naming_lost_process
 from laimbench.train.schedule import SCHEDULES
-from laimbench.train.tasks import Task, make_task
+from laimbench.train.tasks import Task, content_with, make_task
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class Trainer:
         self.flops_per_step, self.notes = described.flops_per_step, self.task.notes
         if config.start:
             self.notes += start_from(self.model, Path(config.start))
+        self.content = content_with(config, self.task.data)
         self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
         self.step = 0
         self.evaluations: list[Evaluation] = []

@@ -4,18 +4,21 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from laimbench.data import load_tokens
 from laimbench.errors import InputError, RunError
 from laimbench.ladder import load_ladder, plan_ladder, sweep
 from laimbench.ladder.builtin import demo_ladders
 from laimbench.ladder.config import make_ladder
+from laimbench.ladder.plan import run_key
 from laimbench.ladder.sweep import Listener
 from laimbench.store import Store
-from laimbench.train import Evaluation
+from laimbench.train import Evaluation, Trainer, save_checkpoint, tasks
+from laimbench.train.state import capture, restore
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 VALUES = {"name": "t", "family": "mlp", "data": "builtin:digits", "seeds": [0, 1], "tokens": [320, 640],
@@ -163,3 +166,45 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
         runs = store.runs()
         assert len(runs) == 12 and {run.status for run in runs} == {"done"}
         assert done.items() <= {run.key: run.finished_at for run in runs}.items()  # what was done was not done again
+
+
+def test_other_content_is_another_run(tmp_path, monkeypatch):
+    def write(word):
+        for i in range(12):
+            (tmp_path / "texts" / f"{i}.txt").write_text(f"{word} number {i}\n" * 200)
+
+    def again():
+        monkeypatch.setattr(tasks, "_contents", {})  # as in another process
+        load_tokens.cache_clear()
+        return run_key(ladder.runs[0])
+
+    (tmp_path / "texts").mkdir()
+    write("one")
+    values = {**VALUES, "family": "gpt", "data": f"dir:{tmp_path / 'texts'}", "seeds": [0], "tokens": [256], "backends": ["laim"],
+              "sizes": [{"width": 32, "depth": 1}], "train": {"seqlen": 16, "batch_size": 8, "evals": 1, "vocab_size": 260}}  # fmt: skip
+    ladder = make_ladder(values)
+    with Store(tmp_path / "runs.sqlite") as store:
+        first = again()
+        assert sweep(ladder, store).trained == 1 and sweep(ladder, store).skipped == 1
+        state = capture(Trainer(ladder.runs[0]))
+        write("two")
+        load_tokens.cache_clear()
+        with pytest.raises(InputError, match=r"data 'dir:.*changed since the sweep began"):
+            sweep(make_ladder({**values, "seeds": [1]}), store)
+        second = again()
+        assert second != first and sweep(ladder, store).trained == 1
+        assert {run.key for run in store.runs(status="done")} == {first, second}
+        with pytest.raises(InputError, match="other data"):
+            restore(Trainer(ladder.runs[0]), *state)
+        write("one")
+        assert again() == first and sweep(ladder, store).skipped == 1
+
+
+def test_other_initial_weights_are_another_run(tmp_path, monkeypatch):
+    config = make_ladder({**VALUES, "seeds": [0]}).runs[0]
+    keys = []
+    for seed in (0, 1):
+        save_checkpoint(tmp_path / "start", Trainer(replace(config, seed=seed)), {})
+        monkeypatch.setattr(tasks, "_contents", {})
+        keys.append(run_key(replace(config, start=str(tmp_path / "start"))))
+    assert len({*keys, run_key(config)}) == 3

@@ -133,6 +133,18 @@ def test_alembic_is_imported_for_migrations_only(tmp_path):
         assert done.stdout.strip() == expected, version
 
 
+def test_killed_as_it_gets_its_journal_a_store_is_made_again(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "alive")) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # so that changes are in the file before they are committed
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [("x" * 3000,) for _ in range(20)])
+        for name in ("", "-journal"):
+            (tmp_path / f"runs.sqlite{name}").write_bytes((tmp_path / f"alive{name}").read_bytes())
+    with Store(tmp_path / "runs.sqlite") as store:
+        assert differences(store) == []
+
+
 def test_killed_in_the_middle_of_its_making_a_store_is_made_again(address):
     code = (
         "import os, sys\nfrom sqlalchemy import event\nfrom sqlalchemy.engine import Engine\nfrom laimbench.store import Store\n"

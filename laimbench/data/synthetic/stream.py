@@ -18,6 +18,7 @@ class SyntheticTokens:
     """Windows of a synthetic source, beside ``laimbench.data.Tokens``; ``process`` knows their entropy."""
 
     notes: tuple[str, ...] = ()
+    content = ""
 
     def __init__(self, process: SyntheticSource):
         self.process, self.source, self.vocab_size = process, process.name, process.vocab_size

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laimbench.data import load_clips, load_speech, log_mel
+from laimbench.data import Clips, Speech, load_clips, load_speech, log_mel
 from laimbench.data.audio import frame_count
 from laimbench.data.spoken import NUMBERS
 from laimbench.metrics.sequences import error_rate, exact_match
@@ -23,10 +23,11 @@ NUMBERS_SECONDS = 2.0  # of spoken numbers, which are up to three words
 class AudioTask(ClassTask):
     """Family "audio": ``builtin:spoken-numbers`` has transcripts, every other source classes."""
 
+    READS = ("data", "seconds")
+
     def __init__(self, config: RunConfig):
-        self.config, self.ctc = config, config.data == NUMBERS
+        self.config, self.ctc, self.data = config, config.data == NUMBERS, self.load(config)
         seconds = NUMBERS_SECONDS if self.ctc else config.seconds
-        self.data = load_speech(config.data, RATE, seconds) if self.ctc else load_clips(config.data, RATE, seconds)
         self.notes, self.classes = self.data.notes, len(self.data.classes)
         self.facts = {
             "classes": list(self.data.classes),
@@ -38,6 +39,12 @@ class AudioTask(ClassTask):
         self.model = self.build(config, self.facts)
         frames = int(frame_count(np.array([round(seconds * RATE)]), RATE)[0])
         self.flops_per_step = audio_training_flops(self.model.config, frames, config.batch_size)
+
+    @staticmethod
+    def load(config: RunConfig) -> Clips | Speech:
+        if config.data == NUMBERS:
+            return load_speech(config.data, RATE, NUMBERS_SECONDS)
+        return load_clips(config.data, RATE, config.seconds)
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> nn.Module:

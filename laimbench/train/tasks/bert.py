@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from laimbench.data import Tokens, load_labelled_texts, load_windows
+from laimbench.data import LabelledTexts, Tokens, TokenWindows, load_labelled_texts, load_windows
 from laimbench.data.special import SpecialIds
 from laimbench.errors import InputError
 from laimbench.models import BERT, BERTConfig
@@ -23,14 +23,13 @@ class BERTTask(ClassTask):
     a sequence is the first token and a labelled text, padded to seqlen.
     """
 
+    READS = ("data", "vocab_size", "tokenizer", "text_field", "seqlen", "objective_name")
+
     def __init__(self, config: RunConfig):
         self.config, self.masks = config, config.objective_name == "masked"
         if config.seqlen < 2:
             raise InputError(f"seqlen is {config.seqlen}, expected 2 or more for family bert")
-        if self.masks:
-            self.data = load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field)
-        else:
-            self.data = load_labelled_texts(config.data, config.vocab_size, config.tokenizer, config.seqlen)
+        self.data = self.load(config)
         classes = [] if self.masks else list(self.data.classes)
         self.notes, self.classes = self.data.notes, len(classes)
         self.special = SpecialIds(self.data.vocab_size)
@@ -38,6 +37,12 @@ class BERTTask(ClassTask):
         self.facts = {"vocab_size": self.data.vocab_size, "classes": classes}
         self.model = self.build(config, self.facts)
         self.flops_per_step = bert_training_flops(self.model.config, config.seqlen, self.masked, config.batch_size)
+
+    @staticmethod
+    def load(config: RunConfig) -> TokenWindows | LabelledTexts:
+        if config.objective_name == "masked":
+            return load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field)
+        return load_labelled_texts(config.data, config.vocab_size, config.tokenizer, config.seqlen)
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> BERT:

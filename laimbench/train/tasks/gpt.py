@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laimbench.data import Tokens, load_windows
+from laimbench.data import Tokens, TokenWindows, load_windows
 from laimbench.data.synthetic import SyntheticTokens
 from laimbench.errors import InputError
 from laimbench.models import GPT, GPTConfig
@@ -19,9 +19,10 @@ from laimbench.train.tasks.task import Task
 class GPTTask(Task):
     """Family "gpt" on any source of tokens."""
 
+    READS = ("data", "vocab_size", "tokenizer", "text_field")
+
     def __init__(self, config: RunConfig):
-        self.config = config
-        self.data = load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field)
+        self.config, self.data = config, self.load(config)
         self.notes = self.data.notes
         self.facts = {"vocab_size": self.data.vocab_size}
         if config.document_masks:
@@ -30,6 +31,10 @@ class GPTTask(Task):
             self.facts["document_end"] = self.data.document_end
         self.model = self.build(config, self.facts)
         self.flops_per_step = self.training_flops()
+
+    @staticmethod
+    def load(config: RunConfig) -> TokenWindows:
+        return load_windows(config.data, config.vocab_size, config.tokenizer, config.text_field)
 
     def training_flops(self) -> float:
         """Return the FLOPs of a step."""

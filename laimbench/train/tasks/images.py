@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from laimbench.data import load_images
+from laimbench.data import Images, load_images
 from laimbench.errors import InputError
 from laimbench.models import SimpleModel, ViT, ViTConfig
 from laimbench.models.flops import simple_training_flops, vit_training_flops
@@ -16,13 +16,19 @@ from laimbench.train.tasks.task import MOST_VALIDATION, ClassTask, held_out_batc
 class ImageTask(ClassTask):
     """What both families do with images; an epoch is a fresh permutation of the training images."""
 
+    READS = ("data", "image_size")
+
     def __init__(self, config: RunConfig):
-        self.config, self.data = config, load_images(config.data, config.image_size)
+        self.config, self.data = config, self.load(config)
         self.notes, self.classes = self.data.notes, len(self.data.classes)
         colours, size, _ = self.data.shape
         self.facts = {"classes": list(self.data.classes), "image_size": size, "colours": colours}
         self.model = self.build(config, self.facts)
         self.flops_per_step = self.training_flops()
+
+    @staticmethod
+    def load(config: RunConfig) -> Images:
+        return load_images(config.data, config.image_size)
 
     def training_flops(self) -> float:
         raise NotImplementedError

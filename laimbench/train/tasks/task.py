@@ -1,7 +1,7 @@
 """The interface of all families' tasks, and what tasks with classes share."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,15 +17,27 @@ MOST_VALIDATION = 500  # items that a run is evaluated on, where they are not to
 class Task:
     """A family's side of a run. Batches depend on seed and step alone, so every backend sees the same.
 
-    facts: what the data says about the model, as JSON: with the configuration enough to build it again. notes: about the
-    data, for the user.
+    READS: the fields of the configuration on which the data depends. facts: what the data says about the model, as JSON: with the
+    configuration enough to build it again. notes: about the data, for the user.
     """
 
+    READS: ClassVar[tuple[str, ...]] = ("data",)
+
     config: RunConfig
+    data: Any
     facts: dict[str, Any]
     model: nn.Module
     flops_per_step: float
     notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def load(config: RunConfig) -> Any:
+        """Return the data, whose ``content`` is a hash of what it was read from, '' where its name says all about it.
+
+        Raises:
+            InputError: a bad source.
+        """
+        raise NotImplementedError
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> nn.Module:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from laimbench.data import PairBatch, load_pairs
+from laimbench.data import PairBatch, Pairs, load_pairs
 from laimbench.data.pairs import BEGIN, END, PAD
 from laimbench.models import Transformer, TransformerConfig
 from laimbench.models.decoding import beam_search
@@ -21,13 +21,17 @@ class TransformerTask(Task):
     """Family "transformer" on a source of pairs; a sample is a pair."""
 
     def __init__(self, config: RunConfig):
-        self.config, self.data = config, load_pairs(config.data)
+        self.config, self.data = config, self.load(config)
         self.notes = self.data.notes
         self.facts = {"vocab_size": self.data.vocab_size, "max_target": self.data.max_target}
         self.model = self.build(config, self.facts)
         self.flops_per_step = transformer_training_flops(
             self.model.config, self.data.max_source, self.data.max_target - 1, config.batch_size
         )
+
+    @staticmethod
+    def load(config: RunConfig) -> Pairs:
+        return load_pairs(config.data)
 
     @staticmethod
     def build(config: RunConfig, facts: dict[str, Any]) -> Transformer:
