@@ -222,7 +222,7 @@ def lead(
             trainer = Trainer(config, execution, processes)
             for note in trainer.notes:
                 lines.note(f"data {config.data}: {note}")
-            keeper = None if out is None else Keeper(Path(f"{out}.state"), trainer, every_s=save_every)
+            keeper = None if out is None else Keeper(Path(f"{out}.state"), trainer, every_s=save_every, note=lines.note)
             summary = train_alone(trainer, keeper, lines)
     for name, value in summary.items():
         console.print(f"{name} {value:.4f}")

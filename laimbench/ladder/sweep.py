@@ -240,7 +240,7 @@ class _Group:
                 )
             keeper = Keeper(
                 self.store.states / claim.key, built, every_s=self.save_every_s, token=claim.token,
-                allowed=lambda: self.store.reached(claim, built.step),
+                allowed=lambda: self.store.reached(claim, built.step), note=self.listener.note,
             )  # fmt: skip
             key = trunk_key(config)
             if key in self.trunks:

@@ -1,36 +1,29 @@
 """Keep a run's state on disk while it trains, so that a kill at any moment costs little and changes nothing.
 
-A state is one safetensors file with its values as JSON in the header, named TOKEN-STEP-EVALUATIONS-SHA256.safetensors: written under
-another name, flushed, then renamed. The last KEPT of them stay; the newest whose content has the hash in its name is gone on with.
-TOKEN is that of the claim (``laimbench.store.leases``) under which it was written, 0 without one.
+The last KEPT states stay (``laimbench.train.stored``); the newest whose content has the hashes in its names is gone on with. Under fsdp each
+process writes and reads its own share (``laimbench.train.parts``).
 """
 
-import json
-import os
-import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors import SafetensorError
 
-from laimbench.data.cache import sha256
 from laimbench.errors import InputError, Unfinished
-from laimbench.files import make_folder, publish
-from laimbench.train.state import capture, changes, restore
+from laimbench.train.parallel import Shards
+from laimbench.train.parts import restore_from_slices, seen_by_all, shared, write_in_parts
+from laimbench.train.state import changes, restore
+from laimbench.train.stored import leftovers, order_of, read_state, states, write_state
 from laimbench.train.trainer import Trainer
 
 EVERY_S = 10.0  # of training between two states; at evaluations there may be more
 MOST_OVERHEAD = 0.05  # of the time in training steps that writing may take, before EVERY_S and evaluations
 ASSUMED_BYTES_PER_S, ASSUMED_S = 200e6, 0.02  # the cost of the first state, before one was measured
 KEPT = 2
-HEADER, WRITING = "laimbench", ".writing-"
-NAME = re.compile(r"\d+-\d+-\d+-[0-9a-f]{64}\.safetensors")
 
 
 class StateError(Unfinished):
@@ -44,6 +37,7 @@ class Keeper:
         every_s: seconds of training between two states; 0 writes one after every step, whatever it costs.
         token: of the claim under which this process trains.
         allowed: called before each writing but the last; what it raises keeps the state from being written.
+        note: called with a line for the user.
     """
 
     def __init__(
@@ -54,8 +48,10 @@ class Keeper:
         every_s: float = EVERY_S,
         token: int = 0,
         allowed: Callable[[], None] = lambda: None,
+        note: Callable[[str], None] = lambda line: None,
     ):
-        self.folder, self.trainer, self.every_s, self.token, self.allowed = folder, trainer, every_s, token, allowed
+        self.folder, self.trainer, self.every_s, self.token = folder, trainer, every_s, token
+        self.allowed, self.note = allowed, note
         self.spent_s = 0.0
         self._cost_s = ASSUMED_S + 3 * 4 * trainer.params / ASSUMED_BYTES_PER_S  # weights and two moments, 4 bytes each
         self._began_s = self._last_s = trainer.train_seconds
@@ -67,8 +63,7 @@ class Keeper:
         notes = []
         for path in reversed(states(self.folder)):
             try:
-                tensors, description = read_state(path)
-                restore(self.trainer, tensors, description)
+                description = self._restore(path)
             except InputError as error:
                 notes.append(f"{path}: not used: {error}")
                 continue
@@ -138,53 +133,43 @@ class Keeper:
     def _affordable(self) -> bool:
         return self.spent_s + self._cost_s <= MOST_OVERHEAD * (self.trainer.train_seconds - self._began_s)
 
+    @cached_property
+    def _in_parts(self) -> bool:
+        """Whether each process writes its shards: under fsdp, where all see the folder."""
+        processes = self.trainer.processes
+        if not isinstance(processes, Shards):
+            return False
+        if not (seen := shared(self.folder, processes)):
+            self.note(f"{self.folder}: not seen by all processes; the first one gathers whole states, in its memory")
+        return seen
+
     def _write(self) -> None:
-        write_state(self.folder, self.trainer, self.token)
-        for old in [path for path in states(self.folder) if order_of(path)[0] <= self.token][:-KEPT]:
-            old.unlink(missing_ok=True)
+        try:
+            if self._in_parts:
+                write_in_parts(self.folder, self.trainer, self.token)
+            else:
+                write_state(self.folder, self.trainer, self.token)
+            for old in [path for path in states(self.folder) if order_of(path)[0] <= self.token][:-KEPT]:
+                old.unlink(missing_ok=True)
+        finally:  # also of a state that one process could not write its part of: the others wrote theirs
+            self._remove_leftovers()
+
+    def _restore(self, path: Path) -> dict[str, Any]:
+        """Put the trainer into a state; return its description."""
+        processes = self.trainer.processes
+        if isinstance(processes, Shards) and seen_by_all(path, processes):
+            return restore_from_slices(path, self.trainer)
+        tensors, description = read_state(path)
+        restore(self.trainer, tensors, description)
+        return description
+
+    def _remove_leftovers(self) -> None:
+        for part in leftovers(self.folder, self.token):
+            part.unlink(missing_ok=True)
 
     def _remove_unfinished(self) -> None:
-        for path in self.folder.glob(f"{WRITING}*"):
+        for path in self.folder.glob(
+            ".*"
+        ):  # our own, and those that safetensors writes to before it renames them to ours
             path.unlink(missing_ok=True)
-
-
-def write_state(folder: Path, trainer: Trainer, token: int = 0) -> None:
-    """Write a trainer's state into a folder; it has its name once it is whole and on the disk."""
-    make_folder(folder)
-    tensors, description = capture(trainer)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=WRITING)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        save_file(tensors, temporary, {HEADER: json.dumps(description, allow_nan=False)})
-        order = f"{token:06}-{trainer.step:09}-{len(trainer.evaluations):04}"
-        publish(temporary, folder / f"{order}-{sha256(temporary)}.safetensors")
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def states(folder: Path) -> list[Path]:
-    """Return the states, the newest last."""
-    return sorted((path for path in folder.glob("*.safetensors") if NAME.fullmatch(path.name)), key=order_of)
-
-
-def order_of(path: Path) -> tuple[int, ...]:
-    """Return token, step and evaluations of a state by its name."""
-    return tuple(int(part) for part in path.name.split("-")[:3])
-
-
-def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a state's tensors and values.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    try:
-        if sha256(path) != path.stem.rsplit("-", 1)[1]:
-            raise InputError("damaged, its SHA-256 is not the one in its name")
-        with safe_open(path, framework="pt") as stream:
-            # Copies: the optimizer keeps what it is given, and would train in a mapping of the file.
-            tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}  # noqa: SIM118 - not a dict
-            return tensors, json.loads(stream.metadata()[HEADER])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"cannot be read ({error})") from None
+        self._remove_leftovers()

@@ -1,7 +1,7 @@
 """The processes that train one run together: who takes which rows, and who has which weights.
 
-The first process leads: it alone has the store, the states and the console, and announces each thing that all have to do. The others
-follow (``laimbench.train.follower``). So everything around a run is the same however many processes train it.
+The first process leads: it alone has the store and the console, decides when a state is written, and announces each thing that all have to do.
+The others follow (``laimbench.train.follower``). So everything around a run is the same however many processes train it.
 """
 
 import os
@@ -19,7 +19,8 @@ from laimbench.errors import InputError, Terminated, Unfinished
 from laimbench.models.blocks import blocks_of
 from laimbench.train.tasks import Task
 
-COMMANDS = ("build", "step", "evaluate", "state", "weights", "restore", "end")
+COMMANDS = ("build", "step", "evaluate", "state", "weights", "restore", "look", "part", "slices", "end")
+MOST_SAID = 1024  # bytes that a process says to the others at once
 # The others wait while the first prepares data. That a process died shows at once, by its closed connection.
 PATIENCE = timedelta(days=1)
 
@@ -33,7 +34,7 @@ class Process:
 
     rank, count, kind = 0, 1, ""
 
-    def announce(self, command: str, operand: int = 0) -> None:
+    def announce(self, command: str, operand: int = 0, text: str = "") -> None:
         """Tell the others what the first process does next, which they have to do too."""
 
     def shard(self, model: nn.Module) -> nn.Module:
@@ -75,17 +76,31 @@ class Several(Process):
     def __init__(self):
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
 
-    def announce(self, command: str, operand: int = 0) -> None:
+    def announce(self, command: str, operand: int = 0, text: str = "") -> None:
         if self.rank == 0:
+            content = os.fsencode(text)
             with naming_lost_process():
-                dist.broadcast(torch.tensor([COMMANDS.index(command), operand]), 0)
+                dist.broadcast(torch.tensor([COMMANDS.index(command), operand, len(content)]), 0)
+                if content:
+                    dist.broadcast(torch.tensor(list(content), dtype=torch.uint8), 0)
 
-    def receive(self) -> tuple[str, int]:
+    def receive(self) -> tuple[str, int, str]:
         """Wait for what the first process announces."""
-        message = torch.zeros(2, dtype=torch.int64)
+        message = torch.zeros(3, dtype=torch.int64)
         dist.broadcast(message, 0)
-        command, operand = message.tolist()
-        return COMMANDS[command], operand
+        command, operand, length = message.tolist()
+        content = torch.zeros(length, dtype=torch.uint8)
+        if length:
+            dist.broadcast(content, 0)
+        return COMMANDS[command], operand, os.fsdecode(bytes(content.tolist()))
+
+    def report(self, text: str) -> list[str]:
+        """Return what each process says here, up to MOST_SAID bytes of it."""
+        content = text.encode(errors="replace")[:MOST_SAID].ljust(MOST_SAID, b"\0")
+        said = [torch.zeros(MOST_SAID, dtype=torch.uint8) for _ in range(self.count)]
+        with naming_lost_process():
+            dist.all_gather(said, torch.tensor(list(content), dtype=torch.uint8))
+        return [bytes(one.tolist()).rstrip(b"\0").decode(errors="replace") for one in said]
 
     def sum(self, *values: float) -> tuple[float, ...]:
         sums = torch.tensor(values, dtype=torch.float64)
@@ -151,6 +166,20 @@ class Shards(Several):
         with naming_lost_process():
             return distribute_tensor(whole, like.device_mesh, like.placements)
 
+    def own_rows(self, tensor: Tensor) -> tuple[int, int] | None:
+        """Return the first row of a tensor that this process has, and the one after its last; None where every process has all of it."""
+        from torch.distributed.tensor import DTensor
+
+        return share(len(tensor), self.rank, self.count) if isinstance(tensor, DTensor) else None
+
+    def as_part(self, rows: Tensor, like: Tensor) -> Tensor:
+        """Return rows that this process has as its part, as ``like`` is one, of a tensor."""
+        from torch.distributed.tensor import DTensor
+
+        return DTensor.from_local(
+            rows, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+        )
+
     def whole_model(self, task: Task) -> nn.Module:
         weights = self.gather("weights", dict(task.model.named_parameters()))
         model = task.build(task.config, task.facts)
@@ -158,6 +187,12 @@ class Shards(Several):
             for name, parameter in model.named_parameters():
                 parameter.copy_(weights[name])
         return model
+
+
+def share(rows: int, rank: int, count: int) -> tuple[int, int]:
+    """Return the first row of a tensor that a process has, and the one after its last, as fsdp divides it (``torch.chunk``)."""
+    size = -(-rows // count)
+    return min(rank * size, rows), min((rank + 1) * size, rows)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Python are kept for whatever draws from them. Bit for bit holds on the same mach
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,17 @@ WHOLE = "whole"  # a batch at once, by one process
 
 
 def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a trainer's state: tensors that share memory with it, and values for JSON. Only valid ``between_steps``."""
-    tensors = trainer.processes.gather("state", weights_and_moments(trainer))
-    tensors["segment_losses"] = torch.tensor(trainer.segment_losses, dtype=torch.float64)
+    """Return a trainer's state: whole tensors that share memory with it, and values for JSON. Only valid ``between_steps``."""
+    tensors, description = aside(trainer)
+    whole = trainer.processes.gather("state", weights_and_moments(trainer))
+    return {name: tensor.detach().contiguous() for name, tensor in whole.items()} | tensors, description
+
+
+def aside(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what of a state is not as large as the model: the first process has it."""
     random_tensors, random_values = _random_state()
-    description = {
+    tensors = {"segment_losses": torch.tensor(trainer.segment_losses, dtype=torch.float64), **random_tensors}
+    return tensors, {
         "config": trainer.config.to_dict(),
         "facts": trainer.task.facts,
         "content": trainer.content,
@@ -36,7 +43,6 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "random": random_values,
         "surroundings": surroundings(trainer),
     }
-    return {name: tensor.detach().contiguous() for name, tensor in (tensors | random_tensors).items()}, description
 
 
 def restore(
@@ -47,6 +53,19 @@ def restore(
     Raises:
         InputError: the state is another run's, or its parts do not fit the model.
     """
+    require_same_run(trainer, description, apart_from)
+    moments = require_fit(trainer, {name: tensor.shape for name, tensor in tensors.items()})
+    trainer.processes.announce("restore", int(moments))
+    place(trainer, lambda name, like: trainer.processes.spread(tensors[name], like), moments)
+    go_on(trainer, tensors, description)
+
+
+def require_same_run(trainer: Trainer, description: dict[str, Any], apart_from: tuple[str, ...] = ()) -> None:
+    """Refuse the state of a run of another configuration, ``apart_from`` some of its fields.
+
+    Raises:
+        InputError: it is another run's.
+    """
     of_state, own = (
         {name: value for name, value in config.items() if name not in apart_from}
         for config in (description["config"], trainer.config.to_dict())
@@ -54,23 +73,24 @@ def restore(
     data = trainer.task.facts, trainer.content
     if (of_state, description["facts"], description.get("content")) != (own, *data):
         raise InputError("it belongs to another configuration or other data")
-    weights = _weights(trainer)
-    saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    if saved.keys() != weights.keys() or any(saved[name].shape != weights[name].shape for name in weights):
-        raise InputError("its weights are not those of this model")
-    moments = {name for name in tensors if name.startswith("optimizer.")}
-    if moments and moments != {f"optimizer.{i}.{part}" for i, _ in enumerate(_optimized(trainer)) for part in MOMENTS}:
-        raise InputError("its moments are not those of this optimizer")
-    trainer.processes.announce("restore", int(bool(moments)))
-    place(trainer, tensors, bool(moments))
-    trainer.step = description["step"]
-    trainer.train_seconds = description["train_seconds"]
-    trainer.segment_started_s = description["segment_started_s"]
-    trainer.segment_losses = tensors["segment_losses"].tolist()
-    trainer.evaluations = [
-        Evaluation(**{k: math.nan if v is None else v for k, v in row.items()}) for row in description["evaluations"]
-    ]
-    _set_random_state(tensors, description["random"])
+
+
+def require_fit(trainer: Trainer, shapes: dict[str, torch.Size]) -> bool:
+    """Return whether a state whose tensors have these shapes has moments: not before the first step.
+
+    Raises:
+        InputError: its tensors are not those of the trainer's model and optimizer.
+    """
+    moments = any(name.startswith("optimizer.") for name in shapes)
+    own = {name: like.shape for name, like in like_parts(trainer, moments).items()}
+    for beginning, said in (
+        ("model.", "weights are not those of this model"),
+        ("optimizer.", "moments are not those of this optimizer"),
+    ):
+        of_state, expected = ({k: v for k, v in found.items() if k.startswith(beginning)} for found in (shapes, own))
+        if of_state != expected:
+            raise InputError(f"its {said}")
+    return moments
 
 
 def weights_and_moments(trainer: Trainer) -> dict[str, Tensor]:
@@ -81,21 +101,40 @@ def weights_and_moments(trainer: Trainer) -> dict[str, Tensor]:
     return tensors
 
 
-def place(trainer: Trainer, tensors: dict[str, Tensor] | None, moments: bool) -> None:
-    """Put weights, and the optimizer's ``moments`` if there are any yet, into this process's part of them. tensors: the first process's."""
+def like_parts(trainer: Trainer, moments: bool) -> dict[str, Tensor]:
+    """Return tensors that are as those of ``weights_and_moments`` would be, with moments or without."""
+    found = {f"model.{name}": weight for name, weight in _weights(trainer).items()}
+    for index, weight in enumerate(_optimized(trainer) if moments else ()):
+        found |= {f"optimizer.{index}.{name}": like for name, like in _like_moments(weight).items()}
+    return found
 
-    def part(name: str, like: Tensor) -> Tensor:
-        return trainer.processes.spread(None if tensors is None else tensors[name], like)
 
+def place(trainer: Trainer, part: Callable[[str, Tensor], Tensor], moments: bool) -> None:
+    """Put weights, and the optimizer's ``moments`` if there are any yet, into this process's part of them.
+
+    Args:
+        part: gives this process's part of a tensor by its name and a tensor like it; called in the same order in all processes.
+    """
     with torch.no_grad():
         for name, weight in _weights(trainer).items():
             weight.copy_(part(f"model.{name}", weight))
-    step = torch.zeros(())
     state = {
-        index: {name: part(f"optimizer.{index}.{name}", step if name == "step" else like.detach()) for name in MOMENTS}
-        for index, like in enumerate(_optimized(trainer) if moments else ())
+        index: {name: part(f"optimizer.{index}.{name}", like) for name, like in _like_moments(weight).items()}
+        for index, weight in enumerate(_optimized(trainer) if moments else ())
     }
     trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
+
+
+def go_on(trainer: Trainer, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Put everything but weights and moments as it was in a state."""
+    trainer.step = description["step"]
+    trainer.train_seconds = description["train_seconds"]
+    trainer.segment_started_s = description["segment_started_s"]
+    trainer.segment_losses = tensors["segment_losses"].tolist()
+    trainer.evaluations = [
+        Evaluation(**{k: math.nan if v is None else v for k, v in row.items()}) for row in description["evaluations"]
+    ]
+    _set_random_state(tensors, description["random"])
 
 
 def changes(trainer: Trainer, description: dict[str, Any]) -> list[str]:
@@ -126,6 +165,10 @@ def _split(trainer: Trainer) -> str:
 
 def _optimized(trainer: Trainer) -> list[Tensor]:
     return [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
+
+
+def _like_moments(weight: Tensor) -> dict[str, Tensor]:
+    return {name: torch.zeros(()) if name == "step" else weight.detach() for name in MOMENTS}
 
 
 def _weights(trainer: Trainer) -> dict[str, Tensor]:

@@ -4,6 +4,8 @@ there is the beginning of every longer run, bit for bit, and k budgets cost one 
 A run begins from the furthest state of its trunk that lies on its way, and leaves one where its own decay begins: from the least budget to the
 largest, each goes on where the one before left the trunk. Source: Hu et al. 2024 (MiniCPM), section 4; Hägele et al. 2024
 (arXiv:2405.18392).
+
+States of a trunk are whole, also where several processes train: they are kept for other runs, by whichever processes.
 """
 
 import hashlib
@@ -16,9 +18,10 @@ from safetensors import SafetensorError
 
 from laimbench.errors import InputError
 from laimbench.train.config import RunConfig
-from laimbench.train.keeper import StateError, order_of, read_state, states, write_state
+from laimbench.train.keeper import StateError
 from laimbench.train.schedule import decay_start
 from laimbench.train.state import changes, restore
+from laimbench.train.stored import order_of, read_state, states, write_state
 from laimbench.train.trainer import Trainer
 
 FREE = ("tokens", "evals", "eval_tokens")  # in which runs of a trunk may differ

@@ -17,9 +17,10 @@ from laimbench.errors import InputError
 from laimbench.models import GPT, GPTConfig
 from laimbench.train import Execution, Keeper, RunConfig, Trainer, load_checkpoint, save_checkpoint
 from laimbench.train.follower import follow
-from laimbench.train.keeper import read_state, states
 from laimbench.train.parallel import Replicas, Shards, connected
+from laimbench.train.stored import read_state, states
 from tests.ports import free_ports
+from tests.train.part_faults import FAULTS, hampered, passed_over, train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +70,8 @@ CASES = {  # processes, the way, run, execution
 # and 1 goes on last.
 RESHAPED = {
     "1 to 2 fsdp": ((1, ""), (2, "fsdp")),
+    "2 fsdp to 2 fsdp": ((2, "fsdp"), (2, "fsdp")),
+    "2 fsdp to 2 ddp": ((2, "fsdp"), (2, "ddp")),
     "2 fsdp to 1": ((2, "fsdp"), (1, "")),
     "2 fsdp to 4 fsdp": ((2, "fsdp"), (4, "fsdp")),
     "2 fsdp to 4 ddp": ((2, "fsdp"), (4, "ddp")),
@@ -76,14 +79,14 @@ RESHAPED = {
 }
 
 
-def train(trainer, until=STEPS):
-    while trainer.step < until:
-        trainer.train_step()
-
-
 def result(folder, name, trainer):
     """Note the losses, what the last evaluation finds, the summary and the weights."""
-    row = {"losses": trainer.segment_losses, "val_loss": trainer._evaluate().val_loss, "summary": trainer.summary()}
+    row = {
+        "config": trainer.config.to_dict(),
+        "losses": trainer.segment_losses,
+        "val_loss": trainer._evaluate().val_loss,
+        "summary": trainer.summary(),
+    }
     (folder / f"{name}.json").write_text(json.dumps(row))
     save_checkpoint(folder / name, trainer, {})
 
@@ -93,15 +96,18 @@ def lead(folder, work, processes):
     what, name, run, values, execution = work
     trainer = Trainer(RunConfig.from_dict(values), Execution(**execution), processes)
     if what == "train":
-        train(trainer)
+        train(trainer, STEPS)
         result(folder, name, trainer)
     elif what == "save":
         train(trainer, 5)
         Keeper(folder / f"{name}.state", trainer).save()
+    elif what in FAULTS:
+        (folder / f"{what}.json").write_text(json.dumps(FAULTS[what](folder / what, trainer)))
     else:
         notes = Keeper(folder / f"{run}.state", trainer).resume()
-        assert trainer.step == 5 and len(notes) == 1, notes
-        train(trainer)
+        others = run != f"{trainer.processes.count} {trainer.processes.kind}"
+        assert trainer.step == 5 and len(notes) == others, notes
+        train(trainer, STEPS)
         result(folder, name, trainer)
 
 
@@ -113,7 +119,8 @@ def work_through(folder, count, rank, port, works):
         for kind, work in works:
             processes = {"ddp": Replicas, "fsdp": Shards}[kind]()
             if rank:
-                follow(RunConfig.from_dict(work[3]), Execution(**work[4]), processes)
+                with hampered(work[0]):
+                    follow(RunConfig.from_dict(work[3]), Execution(**work[4]), processes)
             else:
                 lead(folder, work, processes)
                 processes.announce("end")
@@ -155,6 +162,7 @@ def results(corpus, tmp_path_factory):
         works[count].append((kind, ("train", name, run, runs[run], asdict(execution))))
     for count, kind in dict.fromkeys(before for before, _ in RESHAPED.values()):
         works[count].append((kind, ("save", f"{count} {kind}", "gpt", runs["gpt"], {})))
+    works[2] += [("fsdp", (what, what, "gpt", runs["gpt"], {})) for what in FAULTS]
     last = []
     for name, ((count, kind), (others, other_kind)) in RESHAPED.items():
         work = ("resume", name, f"{count} {kind}", runs["gpt"], {})
@@ -205,11 +213,41 @@ def test_checkpointing_changes_no_bit(results):
 
 
 def test_the_state_of_shards_is_that_of_one_process(results):
-    """Whole tensors, named and shaped alike, in one file that needs no unpickling."""
-    states_of = [states(results / f"{name}.state")[-1] for name in ("1 ", "2 fsdp")]
-    (one, described), (shards, _) = map(read_state, states_of)
-    assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in shards.items()}
+    """Whole tensors, named and shaped alike, in files that need no unpickling; each process wrote about half of them."""
+    one, shards = (results / f"{name}.state" for name in ("1 ", "2 fsdp"))
+    (of_one, described), (of_shards, _) = (read_state(states(folder)[-1]) for folder in (one, shards))
+    assert {name: t.shape for name, t in of_one.items()} == {name: t.shape for name, t in of_shards.items()}
     assert described["surroundings"]["split"] == "whole"
+    sizes = {path.name.split("-")[3]: path.stat().st_size for path in shards.iterdir()}
+    (whole,) = (path.stat().st_size for path in one.iterdir())
+    assert sizes.keys() > {"part0", "part1"} and len(sizes) == 3 and max(sizes.values()) < 0.6 * whole
+
+
+def test_as_many_processes_go_on_bit_for_bit(results):
+    assert differences(results, "2 fsdp gpt", "2 fsdp to 2 fsdp") == (0, 0, 0)
+
+
+def test_a_part_that_cannot_be_written_is_one_line_and_keeps_the_states_before(results):
+    """And no process waits for another: the next state is written."""
+    said, (_, two, three, four) = json.loads((results / "unwritable.json").read_text())
+    assert "step 3 cannot be written (rank 1: " in said and "File too large" in said and "\n" not in said
+    assert two == three and len(two) == 6
+    assert {name.split("-")[1] for name in four} == {"000000002", "000000004"} and len(four) == 6
+
+
+def test_a_damaged_and_a_missing_part_are_passed_over_for_the_state_before(results):
+    trainer = Trainer(RunConfig.from_dict(json.loads((results / "gpt.json").read_text())["config"]))
+    rows = [json.loads((results / "passed_over.json").read_text()), passed_over(results / "again", trainer)]
+    for by, both in zip(("two", "one"), rows, strict=True):
+        for (notes, step, losses), reason in zip(both, ("SHA-256 is not the one", "No such file"), strict=True):
+            assert len(notes) == (1 if by == "two" else 2) and "-part1-" in notes[0] and reason in notes[0]
+            assert "not used" in notes[0] and "\n" not in notes[0] and step == losses == 2
+
+
+def test_a_folder_that_not_all_see_has_whole_states(results):
+    told, in_parts, losses = json.loads((results / "unshared.json").read_text())
+    assert len(told) == 1 and "not seen by all processes" in told[0]
+    assert in_parts == [False, False] and losses[0] == losses[1] and len(losses[0]) == 4
 
 
 @pytest.mark.parametrize("backend", ["laim", "torch"])

@@ -15,8 +15,7 @@ import torch
 
 from laimbench.cli.sweep import EVERY_S as CLI_EVERY_S
 from laimbench.errors import InputError, RunError
-from laimbench.train import Keeper, RunConfig, StateError, Trainer
-from laimbench.train import keeper as keeper_module
+from laimbench.train import Keeper, RunConfig, StateError, Trainer, stored
 from laimbench.train.keeper import EVERY_S, MOST_OVERHEAD
 from laimbench.train.state import capture, restore
 
@@ -166,7 +165,7 @@ def test_killed_inside_the_writing(small, tmp_path, monkeypatch, moment):
             arguments[1].write_bytes(b"half of it")
         raise Killed
 
-    monkeypatch.setattr(keeper_module, moment, killed)
+    monkeypatch.setattr(stored, moment, killed)
     monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # a killed process tidies nothing up
     with pytest.raises(Killed):
         keeper.save()

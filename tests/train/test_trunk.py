@@ -10,8 +10,8 @@ from laimbench.ladder.config import make_ladder
 from laimbench.ladder.sweep import Listener
 from laimbench.store import Store
 from laimbench.train import RunConfig, Trainer
-from laimbench.train.keeper import states
 from laimbench.train.schedule import SCHEDULES, decay_start
+from laimbench.train.stored import states
 from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
 
 VALUES = {"family": "gpt", "width": 32, "depth": 1, "data": "synthetic:markov", "seqlen": 16, "batch_size": 4, "schedule": "wsd",
