@@ -23,7 +23,7 @@ HELD_OUT_SHARE = 0.15  # of files
 SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")
 
 
-def load_signatures() -> tuple[list[tuple[str, str]], list[bool], tuple[str, ...]]:
+def load_signatures() -> tuple[list[tuple[str, str]], list[bool], tuple[str, ...], str]:
     """Return pairs of sentence and signature, whether each is held out, notes on what was left out, and a hash of what was read."""
     corpus = load_corpus("builtin:python")
     folder, meta = cached("pairs", f"signatures {FORMAT} {corpus.digest}", lambda fresh: _build(corpus, fresh))

@@ -102,7 +102,7 @@ class A:
 
 def test_no_file_and_no_sentence_of_signatures_is_on_both_sides(small_library):
     pairs = load_pairs("builtin:signatures")
-    texts, held_out, notes = signatures.load_signatures()
+    texts, held_out, notes, _ = signatures.load_signatures()
     assert len({sentence for sentence, _ in texts}) == len(texts) > 200 and sum(held_out) == pairs.most_validation > 10
     sources = {path.name: path.read_text() for path in small_library.glob("*.py")}
     apart = {piece.name for piece in load_corpus("builtin:python").pieces(VALIDATION)}
