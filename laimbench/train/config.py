@@ -16,6 +16,9 @@ TRAINING_VERSION = 1
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
                "schedule", "image_size", "patch", "seconds", "objective", "start",
                "rope_base", "eps", "document_masks", "warmup_steps")  # fmt: skip
+MOST_DEPTH = (
+    2_000  # a mistake, or a damaged file, would build blocks until memory ends; DeepNet (Wang et al. 2022) has 1,000
+)
 OBJECTIVES = ("masked", "classes")
 SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
     "kv_heads": ("gpt",),
@@ -115,6 +118,8 @@ class RunConfig:
         require_at_least_one(
             self, "width", "depth", "seqlen", "batch_size", "tokens", "evals", "eval_tokens", "image_size"
         )
+        if self.depth > MOST_DEPTH:
+            raise InputError(f"depth is {self.depth}, expected 1 to {MOST_DEPTH}")
         for name in ("heads", "kv_heads", "hidden", "patch", "seconds", "seed", "lr", "warmup_steps", "weight_decay", "grad_clip", "rope_base",
                      "eps"):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
