@@ -97,6 +97,8 @@ class RunConfig:
 
         for field in fields(self):
             value, kind = getattr(self, field.name), type(field.default)
+            if isinstance(value, int) and abs(value) >= 2**63:  # which no store keeps
+                raise InputError(f"{field.name} has {value.bit_length()} bits, expected a number below 2^63")
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
             elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

@@ -96,7 +96,7 @@ def test_a_diverging_run_stops_and_says_where(small):
     ("values", "word"),
     [({"widht": 3}, "widht"), ({"width": "big"}, "width"), ({"backend": "jax"}, "backend"), ({"tokens": 0}, "tokens"),
      ({"width": 33, "heads": 2}, "heads"), ({"dtype": "fp8"}, "dtype"), ({"seed": True}, "seed"), ({"lr": float("nan")}, "lr"),
-     ({"depth": 10**400}, "depth")],
+     ({"depth": 10**400}, "depth"), ({"depth": 3000}, "depth"), ({"lr": 10**400}, "lr"), ({"seed": 1 << 63}, "seed")],
 )  # fmt: skip
 def test_wrong_configurations_are_named(values, word):
     with pytest.raises(InputError, match=word):
