@@ -69,6 +69,12 @@ results: $(INSTALLED)
 study-%: $(VENV)/.tested
 	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
 
+# The tables of docs/performance.md: about 40 minutes for one thread and all, on a quiet machine.
+study-cpu: $(INSTALLED)
+	$(BIN)/laimbench bench --suite cpu --threads 1 --json docs/results/cpu-one.json
+	$(BIN)/laimbench bench --suite cpu --json docs/results/cpu-all.json
+	$(BIN)/python scripts/performance_page.py docs/performance.md docs/results/cpu-one.json docs/results/cpu-all.json
+
 # A script named bisect.py would stand in the way of Python's module of that name.
 study-bisect: $(VENV)/.tested
 	$(BIN)/python studies/planted_commit.py $(if $(QUICK),--quick)

@@ -39,17 +39,19 @@ def markdown(document: dict) -> str:
     )
 
 
-def main(result: Path, page: Path) -> None:
+def write_between(page: Path, name: str, content: str) -> None:
+    """Put content between a page's <!-- name --> and <!-- /name -->."""
     text, count = re.subn(
-        r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)",
-        lambda _: markdown(json.loads(result.read_text())),
+        rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)",
+        lambda _: content,
         page.read_text(encoding="utf-8"),
         flags=re.DOTALL,
     )
     if count != 1:
-        sys.exit(f"{page}: expected <!-- bench --> and <!-- /bench --> once")
+        sys.exit(f"{page}: expected <!-- {name} --> and <!-- /{name} --> once")
     page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    result, page = map(Path, sys.argv[1:])
+    write_between(page, "bench", markdown(json.loads(result.read_text())))

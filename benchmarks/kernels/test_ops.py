@@ -8,7 +8,7 @@ import torch
 
 from laimbench import ops
 from laimbench.bench import kernels
-from laimbench.bench.run import peak_gflops
+from laimbench.bench.limits import peak_gflops
 from laimbench.models import stock
 
 CASES = [

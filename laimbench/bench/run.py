@@ -10,12 +10,11 @@ from laimbench.bench import kernels, steps
 from laimbench.bench.allocator import keep_memory
 from laimbench.bench.contention import QUIET_CORES, other_cores, usage
 from laimbench.bench.correctness import judge
+from laimbench.bench.limits import Limits
 from laimbench.bench.timing import compare, interleave
 from laimbench.models import stock
 
 Report = Callable[[dict[str, Any]], None]
-PEAK_SIZE = 1536
-COPIED_FLOATS = 1 << 26  # 256 MiB: beyond caches
 
 
 def bench(
@@ -31,7 +30,7 @@ def bench(
     """Time every case of the suite; call ``report`` with each row as it is done. From then on this process keeps the memory that it frees.
 
     Args:
-        suite: "quick" or "full".
+        suite: "quick", "full", or "cpu": what decides how fast Transformers train on a CPU.
         only: ops to take ("step" for training steps), all when empty.
         with_compile: also time stock under torch.compile.
         own: a user's op functions by name; each is checked for correctness first and, where right, timed as the
@@ -39,13 +38,11 @@ def bench(
         budget_s: seconds of repetitions per row.
 
     Each row: seconds per side as [median, low, high], the best stock side, ``speedup`` = best stock / laim (> 1: laim is
-    faster) with its interval, of kernels the least ``gbytes`` to move, the share of the peak that a large matmul reached in this run (in the document only: the
-    peak is known at the end), and ``other_cores``, the cores that other processes used meanwhile (None: not known), and
+    faster) with its interval, of kernels the least ``gbytes`` to move, in the document the shares of what the machine reached in this run (``laimbench.bench.limits``), and ``other_cores``, the cores that other processes used meanwhile (None: not known), and
     ``busy``, whether that is so much that the row's ratio says little.
     """
     keep_memory()
-    peak = {dtype: peak_gflops(kernels.DTYPES[dtype]) for dtype in dtypes}
-    bandwidth = _copied_gbytes_per_s()
+    limits = Limits.measured(dtypes)
     rows = []
     for case in kernels.SUITES[suite]:
         if only and case.op not in only:
@@ -59,13 +56,11 @@ def bench(
             for dtype in dtypes:
                 rows.append(_step_row(size, dtype, with_compile, budget_s))
                 report(rows[-1])
-    # Again at the end, the better counts: a moment taken by another process would make every share of the peak too large.
-    peak = {dtype: max(found, peak_gflops(kernels.DTYPES[dtype])) for dtype, found in peak.items()}
-    for row in rows:
-        row["percent_of_peak"] = 100 * row["gflop"] / row["seconds"]["laim"][0] / peak[row["dtype"]]
-    bandwidth = max(bandwidth, _copied_gbytes_per_s())
-    return {"kind": "bench", "suite": suite, "machine": provenance.collect(), "peak_gflops": peak,
-            "peak_gbytes_per_s": bandwidth, "rows": rows}  # fmt: skip
+    # Again at the end, the better counts: a moment taken by another process would make every share too large.
+    limits = limits.or_better(Limits.measured(dtypes))
+    rows = [row | limits.shares(row) for row in rows]
+    return {"kind": "bench", "suite": suite, "machine": provenance.collect(), "peak_gflops": limits.gflops,
+            "peak_gbytes_per_s": limits.gbytes_per_s, "call_s": limits.call_s, "rows": rows}  # fmt: skip
 
 
 def _kernel_row(case, dtype, direction, with_compile, own, budget_s) -> dict[str, Any]:
@@ -77,6 +72,10 @@ def _kernel_row(case, dtype, direction, with_compile, own, budget_s) -> dict[str
     if with_compile:
         torch._dynamo.reset()
         sides["compile"] = torch.compile(stock_op, dynamic=False)
+    for name, other in stock.OTHERS.get(case.op, {}).items():
+        sides[name] = other
+        if with_compile and name == "as is" and dtype != "fp32":
+            sides["compile as is"] = torch.compile(other, dynamic=False)
     verdict = None
     if case.op in own:
         verdict = judge(case, own[case.op], stock_op, kind, direction)
@@ -105,7 +104,7 @@ def _row(suite, op, shape, dtype, direction, gflop, calls, budget_s) -> dict[str
     before = usage()
     seconds = interleave(calls, budget_s=budget_s * len(calls))
     others = other_cores(before, usage())
-    stock_sides = {name: s for name, s in seconds.items() if name in ("laim", "torch", "compile")}
+    stock_sides = {name: s for name, s in seconds.items() if name not in ("own", "laim+compile")}
     comparison = compare(stock_sides, "laim")
     row = {
         "suite": suite,
@@ -127,18 +126,3 @@ def _row(suite, op, shape, dtype, direction, gflop, calls, budget_s) -> dict[str
         own = compare({"laim": seconds["own"], comparison.best: seconds[comparison.best]}, "laim")
         row["own_speedup"], (row["own_speedup_lo"], row["own_speedup_hi"]) = own.speedup, own.speedup_interval
     return row
-
-
-def peak_gflops(dtype: torch.dtype) -> float:
-    """Return the GFLOP/s that a large matrix product reaches now."""
-    a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
-    seconds = interleave({"matmul": lambda: a @ b}, budget_s=0.5)["matmul"]
-    return 2e-9 * PEAK_SIZE**3 / min(seconds)
-
-
-def _copied_gbytes_per_s() -> float:
-    """Return the memory bandwidth that a large copy reaches: each byte read and written."""
-    source = torch.ones(COPIED_FLOATS)
-    target = torch.empty_like(source)
-    seconds = interleave({"copy": lambda: target.copy_(source)}, budget_s=0.3)["copy"]
-    return 2e-9 * source.numel() * source.element_size() / min(seconds)

@@ -4,6 +4,7 @@ from laimbench.train import RunConfig, Trainer
 
 SUITES = {
     "quick": [{"width": 128, "depth": 4}],
+    "cpu": [{"width": 256, "depth": 4}, {"width": 512, "depth": 8}],
     "full": [{"width": 128, "depth": 4}, {"width": 256, "depth": 4}, {"width": 512, "depth": 8}],
 }
 

@@ -15,7 +15,7 @@ from laimbench.store_address import StoreAddress
 
 
 def bench(
-    suite: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    suite: Annotated[str, typer.Option(help="quick, cpu or full.")] = "quick",
     ops: Annotated[str, typer.Option(help="Ops to take, comma separated; step: training steps. Default: all.")] = "",
     dtypes: Annotated[str, typer.Option(help="fp32, bf16 or both, comma separated.")] = "fp32,bf16",
     threads: Annotated[int, typer.Option(min=0, help="Of torch; 0: as it is.")] = 0,
@@ -95,7 +95,7 @@ def table_of(document: dict[str, Any]) -> Table:
         title=f"milliseconds (median); speed-up = best stock / laim\n{machine['machine']}, {machine['isa']}, "
         f"{machine['threads']} threads, torch {machine['torch']}; matmul peak here: {peaks}"
     )
-    for column in ("op", "shape", "dtype", "direction", *sides, "speed-up", "95 %", "peak"):
+    for column in ("op", "shape", "dtype", "direction", *sides, "speed-up", "95 %", "peak", "bound by"):
         table.add_column(
             column, justify="left" if column in ("op", "shape", "dtype", "direction") else "right", no_wrap=True
         )
@@ -112,7 +112,7 @@ def table_of(document: dict[str, Any]) -> Table:
         busy = " busy" if row["busy"] else ""
         table.add_row(row["op"], row["shape"], row["dtype"], row["direction"], *times,
                       f"x{row['speedup']:.2f}{slower}{busy}{own}", f"{row['speedup_lo']:.2f}-{row['speedup_hi']:.2f}",
-                      f"{row['percent_of_peak']:.0f} %", style="red" if row["speedup"] < 1 else None)  # fmt: skip
+                      f"{row['percent_of_peak']:.0f} %", row.get("bound", ""), style="red" if row["speedup"] < 1 else None)  # fmt: skip
     return table
 
 

@@ -1,4 +1,7 @@
-"""Stock PyTorch's way of every op, with the signatures of ``laimbench.ops``: the other side of each comparison."""
+"""Stock PyTorch's way of every op, with the signatures of ``laimbench.ops``: the other side of each comparison.
+
+What PyTorch offers beside it for the same op is in ``OTHERS``: a comparison is with whichever is fastest.
+"""
 
 import torch
 from torch import Tensor
@@ -90,7 +93,26 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """``F.cross_entropy`` of ``F.linear``: all logits at once."""
+    """``F.cross_entropy`` of ``F.linear``, all logits at once, in fp32."""
     logits = F.linear(x, weight, bias).reshape(-1, weight.shape[0])
     loss = F.cross_entropy(logits.float(), target.reshape(-1), ignore_index=ignore_index, reduction=reduction)
     return loss.view(target.shape) if reduction == "none" else loss
+
+
+def cross_entropy_as_is(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """``F.cross_entropy`` of ``F.linear`` in the type of its inputs: in bf16 faster and less exact."""
+    return F.cross_entropy(F.linear(x, weight), target)
+
+
+def chunked_cross_entropy(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """``F.linear_cross_entropy``, which has logits of some rows at a time."""
+    return F.linear_cross_entropy(x, weight, target)
+
+
+# By op and name. torch.compile changes nothing of the chunked one, which is one op to it.
+OTHERS = {
+    "linear_cross_entropy": {
+        "as is": cross_entropy_as_is,
+        **({"chunked": chunked_cross_entropy} if hasattr(F, "linear_cross_entropy") else {}),
+    }
+}

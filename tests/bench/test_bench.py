@@ -6,7 +6,9 @@ import torch
 pytest.importorskip("laimbench._C")
 
 from laimbench.bench import kernels
+from laimbench.bench.limits import Limits
 from laimbench.cli import main
+from laimbench.models import stock
 from laimbench.store import Store
 
 OWN = """
@@ -23,8 +25,8 @@ def tiny(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setitem(kernels.SUITES, "quick", [kernels.mlp(32, 16), kernels.layer_norm(32, 16, residual=False)])
-    monkeypatch.setattr("laimbench.bench.run.PEAK_SIZE", 64)
-    monkeypatch.setattr("laimbench.bench.run.COPIED_FLOATS", 1024)
+    monkeypatch.setattr("laimbench.bench.limits.PEAK_SIZE", 64)
+    monkeypatch.setattr("laimbench.bench.limits.COPIED_FLOATS", 1024)
     yield ["bench", "--no-compile", "--dtypes", "fp32"]
     torch.set_num_threads(threads)
 
@@ -48,6 +50,11 @@ def test_the_document(tiny, tmp_path):
             assert 0 < low <= median <= high
         reached = row["gflop"] / row["seconds"]["laim"][0]
         assert row["percent_of_peak"] == pytest.approx(100 * reached / document["peak_gflops"]["fp32"])
+        moved = row["gbytes"] / row["seconds"]["laim"][0]
+        assert row["percent_of_bandwidth"] == pytest.approx(100 * moved / document["peak_gbytes_per_s"])
+        assert row["percent_of_call"] * row["seconds"]["laim"][0] == pytest.approx(
+            100 * document["call_s"][row["direction"]]
+        )
     forward, both = (row["gflop"] for row in document["rows"][:2])
     assert forward == pytest.approx(2e-9 * 2 * 32 * 16 * 64) and both == pytest.approx(3 * forward)
     inputs, output = 32 * 16 + 2 * 64 * 16 + 64 + 16, 32 * 16  # x, both weights, both biases
@@ -56,6 +63,47 @@ def test_the_document(tiny, tmp_path):
     assert document["peak_gbytes_per_s"] > 0
     with Store(store) as opened:
         assert opened.documents("bench")[-1]["rows"] == document["rows"]
+
+
+@pytest.mark.parametrize(
+    ("gflop", "gbytes", "seconds", "bound"),
+    [
+        (60, 1, 1, "compute"),
+        (40, 1, 1, "other"),
+        (40, 6, 1, "memory"),
+        (90, 60, 1, "compute"),
+        (5, 60, 1, "caches"),
+        (1e-6, 1e-6, 5e-6, "call"),
+    ],
+)
+def test_what_bounds_a_row(gflop, gbytes, seconds, bound):
+    limits = Limits({"fp32": 100.0}, 10.0, {"forward": 4e-6})
+    row = {
+        "gflop": gflop,
+        "gbytes": gbytes,
+        "dtype": "fp32",
+        "direction": "forward",
+        "seconds": {"laim": [seconds, 0, 0]},
+    }
+    assert limits.shares(row)["bound"] == bound
+
+
+def test_every_way_of_stock_is_a_side_and_the_fastest_counts(tiny, monkeypatch, tmp_path):
+    monkeypatch.setitem(kernels.SUITES, "quick", [kernels.linear_cross_entropy(64, 16, 300)])
+    path = tmp_path / "bench.json"
+    assert main([*tiny, "--ops", "linear_cross_entropy", "--json", str(path)]) == 0
+    for row in json.loads(path.read_text())["rows"]:
+        assert set(row["seconds"]) == {"laim", "torch", *stock.OTHERS["linear_cross_entropy"]}
+        assert row["best_stock"] == min(
+            (name for name in row["seconds"] if name != "laim"), key=lambda name: row["seconds"][name][0]
+        )
+
+
+def test_the_ways_of_stock_say_the_same():
+    x, weight, target = kernels.linear_cross_entropy(64, 16, 300).make(torch.float64)
+    expected = stock.linear_cross_entropy(x, weight, target)
+    for other in stock.OTHERS["linear_cross_entropy"].values():
+        torch.testing.assert_close(other(x, weight, target).float(), expected)
 
 
 def test_a_users_right_kernel_is_a_side(tiny, tmp_path):
