@@ -58,19 +58,16 @@ def without_sync(folders: bool) -> Any:
     return patch.object(files, "fsync", lambda path: None if Path(path).is_dir() == folders else synced(path))
 
 
-def commits_at_once() -> Any:
-    """Return a context in which SQLite does not wait for the disk."""
+@contextmanager
+def commits_at_once() -> Iterator[None]:
+    """SQLite does not wait for the disk."""
 
     def hurry(connection: Any, *_: Any) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
-    @contextmanager
-    def hurrying() -> Iterator[None]:
-        event.listen(Pool, "checkout", hurry)
-        yield
-        event.remove(Pool, "checkout", hurry)
-
-    return hurrying()
+    event.listen(Pool, "checkout", hurry)
+    yield
+    event.remove(Pool, "checkout", hurry)
 
 
 LESS = {
