@@ -45,7 +45,9 @@ def read_tokenizer(path: Path) -> tuple[Tokenizer, str]:
         raise InputError(f"tokenizer {path}: cannot be read ({error.strerror})") from None
     try:
         tokenizer = Tokenizer.from_str(content.decode())
-    except Exception as error:  # the library raises Exception itself
+    except BaseException as error:  # the library raises Exception itself, and where it panics what is none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise InputError(f"tokenizer {path}: not a tokenizer.json ({str(error).splitlines()[0]})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from laimbench.errors import InputError
@@ -34,11 +35,19 @@ def merge(into: Store, source: Store) -> Merged:
     process is at work on in ``into`` stays.
 
     Raises:
-        InputError: both are the same store.
+        InputError: both are the same store, or the source is damaged.
     """
     if into.database.identity() == source.database.identity():
         raise InputError(f"store {source.address}: is the store to merge into, expected another one")
     merged = Merged()
+    try:
+        _merge(into, source, merged)
+    except StatementError as error:  # before it reached a database
+        raise InputError(f"store {source.address}: damaged, holds what no column takes ({error.orig})") from None
+    return merged
+
+
+def _merge(into: Store, source: Store, merged: Merged) -> None:
     with source.reading() as theirs, into.writing() as ours:
         at_work = set(ours.scalars(select(Lease.key).where(Lease.owner != "")))
         known = {run.key: run for run in ours.scalars(select(Run))}
@@ -61,7 +70,6 @@ def merge(into: Store, source: Store) -> Merged:
             if (document.kind, document.created_at, document.body) not in there:
                 merged.documents += 1
                 ours.add(Document(**_values(document, "id")))
-    return merged
 
 
 def _copy(theirs: Session, ours: Session, run: Run) -> None:

@@ -1,6 +1,8 @@
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,25 @@ def test_what_is_not_for_users_is_found(tmp_path, error):
 
     assert readers.attempt(readers.Reader("x", "x", [b""], read), tmp_path)
     assert not readers.attempt(readers.Reader("x", "x", [b""], lambda path: 1), tmp_path)
+
+
+def test_what_was_found_in_tokenizers(tmp_path):
+    seed = next(reader.seeds[0] for reader in readers.readers(tmp_path) if reader.name == "tokenizer")
+    odd = json.loads(seed)
+    odd["model"]["continuing_subword_prefix"] = "longer than any token"
+    (tmp_path / "odd.json").write_text(json.dumps(odd))
+    with pytest.raises(
+        readers.LaimbenchError, match=r"not a tokenizer\.json"
+    ):  # the library panics, which is no Exception
+        readers.read_tokenizer(tmp_path / "odd.json")
+
+
+def test_what_was_found_in_stores(tmp_path):
+    path = readers.written(tmp_path / "odd.sqlite", readers.store_seed(tmp_path))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE metrics SET train_loss = 'x'")
+    with pytest.raises(readers.LaimbenchError, match=r"odd\.sqlite: damaged, holds what no column takes"):
+        readers.read_store(path)
 
 
 @pytest.mark.parametrize(
