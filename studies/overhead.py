@@ -2,7 +2,8 @@
 
 Run by ``make study-overhead`` (QUICK=1: a few steps). Steps: the same GPT twice in one process, once trained as a sweep does it (``Trainer``, with
 its ``Keeper`` asked after every step) and once by the loop that one would write by hand: a batch cut out of the tokens, the schedule, forward,
-backward, clipping, AdamW, the loss read. They take blocks of steps in turn, first A B B A, then B A A B. States: a run with states at
+backward, clipping, AdamW, the loss read. They take blocks of steps in turn, first A B B A, then B A A B, and are
+built anew again and again, either first: where a model's memory lies makes some per cent. States: a run with states at
 the default interval, and the share of its training time that writing them took.
 """
 
@@ -38,14 +39,16 @@ STEPS = {  # sizes whose steps take from a few to some hundred ms on two cores
     "384 x 6": {"width": 384, "depth": 6, "batch_size": 8},
 }
 STATES = {"256 x 4": STEPS["256 x 4"], "512 x 8": {"width": 512, "depth": 8, "batch_size": 4}}
-BLOCK_S, QUADS, TRAIN_S = 0.4, 40, 120.0
-QUICK_BLOCK_S, QUICK_QUADS, QUICK_TRAIN_S = 0.05, 2, 2.0
+BLOCK_S, QUADS, PREPARATIONS, TRAIN_S = 0.25, 4, 12, 120.0
+QUICK_BLOCK_S, QUICK_QUADS, QUICK_PREPARATIONS, QUICK_TRAIN_S = 0.05, 1, 2, 2.0
 
 
 def harness(config: RunConfig, folder: Path) -> Callable[[], None]:
     """Return a step as a sweep takes it."""
     trainer = Trainer(config)
-    keeper = Keeper(folder, trainer)
+    keeper = Keeper(
+        folder, trainer, every_s=float("inf")
+    )  # asked after every step; what writing costs is a figure of its own
     trainer.on_step = keeper.after_step
 
     def step() -> None:
@@ -95,21 +98,29 @@ def block(step: Callable[[], None], seconds: float) -> float:
 
 
 def step_overhead(shape: dict[str, int], folder: Path, quick: bool) -> dict[str, Any]:
-    """Return the median ratio of quads of blocks, with its interval, and what a bare step took."""
+    """Return the median over preparations of the median ratio of quads of blocks, with its interval, and what a bare step took."""
     config = RunConfig.from_dict({**BASE, **shape})
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, 10**6).astype(np.uint16)
-    sides = bare(config, tokens), harness(config, folder)
+    quads, preparations, seconds = (
+        (QUICK_QUADS, QUICK_PREPARATIONS, QUICK_BLOCK_S) if quick else (QUADS, PREPARATIONS, BLOCK_S)
+    )
+    makers = (lambda: bare(config, tokens)), (lambda: harness(config, folder))
     ratios, bare_s = [], []
-    for quad in range(QUICK_QUADS if quick else QUADS):
-        order = (0, 1, 1, 0) if quad % 2 == 0 else (1, 0, 0, 1)
-        spent = ([], [])
-        for side in order:
-            spent[side].append(block(sides[side], QUICK_BLOCK_S if quick else BLOCK_S))
-        bare_s += spent[0]
-        ratios.append(sum(spent[1]) / sum(spent[0]))
+    for preparation in range(preparations):
+        first = preparation % 2
+        sides = {side: makers[side]() for side in (first, 1 - first)}
+        own = []
+        for quad in range(quads):
+            spent: tuple[list[float], list[float]] = ([], [])
+            for side in (0, 1, 1, 0) if quad % 2 == 0 else (1, 0, 0, 1):
+                spent[side].append(block(sides[side], seconds))
+            bare_s += spent[0]
+            own.append(sum(spent[1]) / sum(spent[0]))
+        ratios.append(statistics.median(own))
     return {
         "bare_step_ms": 1e3 * statistics.median(bare_s),
         "ratio": statistics.median(ratios),
+        "ratios": ratios,
         "interval": median_interval(ratios),
     }
 

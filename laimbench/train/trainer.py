@@ -22,6 +22,8 @@ from laimbench.train.parallel import Process, naming_lost_process
 from laimbench.train.schedule import SCHEDULES
 from laimbench.train.tasks import Task, content_with, make_task
 
+MOST_AHEAD, AHEAD_BYTES = 15, 1 << 20  # of batches that are prepared before their steps
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -97,6 +99,7 @@ class Trainer:
         self.total_steps, self.tokens_per_step = config.total_steps, config.tokens_per_step
         self.step = 0
         self.evaluations: list[Evaluation] = []
+        self._prepared: dict[int, tuple[Tensor, ...]] = {}  # batches by their step
         self.segment_losses: list[float] = []  # of the steps since the last evaluation
         self.segment_started_s = 0.0  # train_seconds at the last evaluation
         self.between_steps = True  # while not, the parts of the state are not of one moment
@@ -156,7 +159,7 @@ class Trainer:
 
     def update(self, step: int) -> float:
         """Take this process's part of a step, in the order of all processes; return the loss of the whole batch."""
-        batch = self.task.batch(step)
+        batch = self._batch(step)
         factor = self._schedule(step, self.total_steps, self.config.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
@@ -164,6 +167,17 @@ class Trainer:
         loss = self._update(batch)
         self.train_seconds += time.perf_counter() - started
         return loss
+
+    def _batch(self, step: int) -> tuple[Tensor, ...]:
+        """Return the batch of a step. Small ones are prepared some steps ahead, one after the other: between steps, whose tensors fill the
+        caches, the code for one takes three times as long.
+        """
+        if step not in self._prepared:
+            first = self.task.batch(step)
+            ahead = AHEAD_BYTES // max(1, sum(tensor.nbytes for tensor in first))
+            later = range(step + 1, min(step + 1 + min(ahead, MOST_AHEAD), self.total_steps))
+            self._prepared = {step: first} | {number: self.task.batch(number) for number in later}
+        return self._prepared.pop(step)
 
     def whole_model(self) -> nn.Module:
         """Return the model with all its weights, however they are divided."""
