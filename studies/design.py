@@ -178,6 +178,8 @@ def picture(result: dict, path: Path) -> None:
         axes.axvline(1.0, color="black", lw=0.8)
         axes.axvline(1.5, color="black", lw=0.8, ls=":")
         axes.set_xscale("log")
+        axes.set_xticks([0.5, 1, 1.5, 2, 3, 5, 8], ["0.5", "1", "1.5", "2", "3", "5", "8"])
+        axes.set_xticks([], minor=True)
         axes.set_yticks([-i for i in range(len(names))], names)
         axes.set_title(quantity)
         axes.set_xlabel("interval of the grid over that of the design")
