@@ -92,45 +92,47 @@ def whole_folder(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> It
         make_folder(folder.parent)
         _remove_abandoned(folder)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        lock = _lock(fresh)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     try:
-        yield fresh
-        for file in fresh.iterdir():
-            file.chmod(0o644)
-            fsync(file)
-        fresh.chmod(0o755)
-        fsync(fresh)
-        _replace(fresh, folder)
-        fsync(folder.parent)
+        with _locked(fresh):
+            yield fresh
+            for file in fresh.iterdir():
+                file.chmod(0o644)
+                fsync(file)
+            fresh.chmod(0o755)
+            fsync(fresh)
+            _replace(fresh, folder)
+            fsync(folder.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        os.close(lock)
 
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove what was to become a folder and nobody fills any more: a process's locks end with it."""
     for path in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-        with suppress(OSError):
-            lock = _lock(path)
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
+        with suppress(OSError), _locked(path) as ours:
+            if ours:
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def _lock(folder: Path) -> int:
-    """Return a descriptor that holds the lock of a folder.
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock; yield whether it is ours: another process may have it, and some network file systems have none for folders.
 
     Raises:
-        OSError: another process has it, or it is no folder.
+        OSError: it is no folder, or not there any more.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    ours = True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        ours = False
+    try:
+        yield ours
+    finally:
         os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _replace(fresh: Path, folder: Path) -> None:

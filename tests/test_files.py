@@ -1,5 +1,6 @@
 """Folders that appear whole: what killed processes leave, and what living ones are at."""
 
+import errno
 import subprocess
 import sys
 
@@ -26,6 +27,17 @@ def test_what_a_killed_process_had_begun_is_removed_and_what_a_living_one_fills_
     assert (
         len(found) == 2 and found[0].startswith(".models.") and found[1] == "model"
     )  # one of another name is not looked at
+
+
+def test_where_folders_have_no_locks_nothing_is_removed(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.EBADF, "Bad file descriptor")  # as of NFS
+
+    monkeypatch.setattr("fcntl.flock", none)
+    (tmp_path / ".model.half").mkdir()
+    with whole_folder(tmp_path / "model", "a test", lambda path: True) as fresh:
+        (fresh / "whole").write_text("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.half", "model"]
 
 
 def test_a_failure_leaves_what_was_there(tmp_path):
