@@ -30,6 +30,7 @@ from laimbench.train import Evaluation, RunConfig
 SEED = 8
 RUNS, QUICK_RUNS, WORKERS, EVALUATIONS = 1000, 60, 4, 3
 BETWEEN_KILLS = (2, 20)  # runs that are begun between two kills
+BETWEEN_MANY = (100, 1000)  # of a ladder so long that who starts reads it for seconds
 ALLOWED_S = 1800
 
 
@@ -92,9 +93,11 @@ class Log:
             self._at = stream.tell()
 
 
-def schedule(folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s: float = ALLOWED_S) -> dict:
+def schedule(
+    folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s: float = ALLOWED_S, between=BETWEEN_KILLS
+) -> dict:
     generator, killed, started = random.Random(SEED), [], time.monotonic()
-    next_kill = generator.randint(*BETWEEN_KILLS)
+    next_kill = generator.randint(*between)
     log = Log(folder / "log")
 
     def look() -> None:
@@ -106,7 +109,7 @@ def schedule(folder: Path, runs: int, kill: bool, launch=launch_local, allowed_s
         if kill and at_work and log.count >= next_kill:
             killed.append(generator.choice(at_work))
             os.kill(killed[-1], signal.SIGKILL)
-            next_kill = log.count + generator.randint(*BETWEEN_KILLS)
+            next_kill = log.count + generator.randint(*between)
 
     folder.mkdir()
     ladder, stuck = ladder_of(runs), 0
@@ -148,7 +151,10 @@ def run(quick: bool, many: int) -> dict:
     with tempfile.TemporaryDirectory(dir=memory) as temporary:
         at = partial(Path, temporary)
         if many:
-            return {"seed": SEED, "many": schedule(at("many"), many, kill=True, allowed_s=4 * ALLOWED_S)}
+            return {
+                "seed": SEED,
+                "many": schedule(at("many"), many, kill=True, allowed_s=4 * ALLOWED_S, between=BETWEEN_MANY),
+            }
         found = {"seed": SEED, "undisturbed": schedule(at("undisturbed"), runs // 5, kill=False),
                  "killed": schedule(at("killed"), runs, kill=True)}  # fmt: skip
         try:
