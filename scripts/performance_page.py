@@ -31,7 +31,6 @@ def cell(row: dict[str, Any] | None) -> str:
 def markdown(documents: list[dict[str, Any]]) -> str:
     """Return a table for each op, with a column for each dtype and number of threads."""
     machine = documents[0]["machine"]
-    threads = [document["machine"]["threads"] for document in documents]
     columns = [(dtype, document) for dtype in DTYPES for document in documents if dtype in document["peak_gflops"]]
     lines = [
         f"{machine['machine']}, {machine['isa']}, torch {machine['torch']}. Peaks (GFLOP/s of a large matrix product): "
@@ -39,12 +38,12 @@ def markdown(documents: list[dict[str, Any]]) -> str:
         + ". Copying (GB/s): " + ", ".join(f"{document['peak_gbytes_per_s']:.0f}" for document in documents) + "."
     ]  # fmt: skip
     rows = {
-        (row["op"], row["shape"], row["direction"], row["dtype"], count): row
-        for document, count in zip(documents, threads, strict=True)
+        (row["op"], row["shape"], row["direction"], row["dtype"], document["machine"]["threads"]): row
+        for document in documents
         for row in document["rows"]
     }
+    heads = [f"{dtype}, {threads_of(document)}" for dtype, document in columns]
     for op in dict.fromkeys(key[0] for key in rows):
-        heads = [f"{dtype}, {threads_of(document)}" for dtype, document in columns]
         lines += [
             "",
             f"### {op.replace('_', ' ')}",

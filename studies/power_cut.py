@@ -179,17 +179,17 @@ def study(folder: Path, cuts: int, less: str = "") -> dict[str, Any]:
     assert whole.top.content() == read_tree(folder / "alone"), "the model of the file system is not what the system did"
     expected, generator = weights_and_losses(folder / "alone"), random.Random(SEED)
     at = Counter(generator.choices(changing, k=cuts))
-    disk, broken, made = Disk(folder / "alone"), Counter(), 0
+    disk, broken, made, losing = Disk(folder / "alone"), Counter(), 0, 0
     for number, call in enumerate(calls):
         for _ in range(at[number]):
             into = folder / f"cut{made}"
             found = set(cut(disk, into, CHANCES[made % len(CHANCES)], generator, expected))
             broken.update(found)
             made += 1
-            broken["cuts with any"] += bool(found)
+            losing += bool(found)
             shutil.rmtree(into)
         disk.apply(call)
-    return {"syncs": less or "as they are", "calls": len(changing), "cuts": made, "with_loss": broken.pop("cuts with any"),
+    return {"syncs": less or "as they are", "calls": len(changing), "cuts": made, "with_loss": losing,
             "lost": dict(broken)}  # fmt: skip
 
 

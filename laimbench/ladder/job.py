@@ -16,7 +16,7 @@ from laimbench.files import read_json, write_atomically
 from laimbench.ladder.config import Ladder
 from laimbench.ladder.interrupt import Interrupt
 from laimbench.ladder.plan import run_key
-from laimbench.ladder.sweep import Listener, Outcome, Statuses, sweep
+from laimbench.ladder.sweep import Listener, Outcome, Statuses, label, sweep
 from laimbench.store import Store
 from laimbench.store.leases import MOST_DEATHS, leases_of
 from laimbench.store_address import StoreAddress
@@ -100,15 +100,13 @@ def outcome_of(ladder: Ladder, before: Statuses, store: Store) -> Outcome:
     for config in ladder.runs:
         run = store.find(run_key(config))
         if run is None:  # its processes read other contents, and trained those runs
-            outcome.failures.append(
-                f"{config.size} {config.backend} seed {config.seed}: data {config.data!r} changed since the sweep began"
-            )
+            outcome.failures.append(f"{label(config)}: data {config.data!r} changed since the sweep began")
         elif before.get(run.key, ("", ""))[0] == "done":
             outcome.skipped += 1
         elif run.status == "done":
             outcome.trained += 1
         else:
-            outcome.failures.append(f"{run.size} {run.backend} seed {run.seed}: {run.error}")
+            outcome.failures.append(f"{label(config)}: {run.error}")
     return outcome
 
 

@@ -251,14 +251,14 @@ class _Group:
         if oddities is not None:
             self.store.rewind(known.id, [evaluation.to_dict() for evaluation in built.evaluations], claim)
             for line in [*oddities, f"goes on from step {built.step} of {built.total_steps}"]:
-                self.listener.note(f"{_label(config)}: {line}")
+                self.listener.note(f"{label(config)}: {line}")
             return _Run(config, claim, built, keeper, known.id, len(built.evaluations))
         begun = self._begin(config, claim, facts_of(config, built))
         if trunk is not None:
             trunk.begin()
             if built.step:
                 self.listener.note(
-                    f"{_label(config)}: begins at step {built.step} of {built.total_steps}, from its trunk"
+                    f"{label(config)}: begins at step {built.step} of {built.total_steps}, from its trunk"
                 )
         if keeper is not None:
             keeper.restart()
@@ -274,7 +274,7 @@ class _Group:
         """Record a run that cannot even begin as failed."""
         begun = self._begin(config, claim, facts_of(config, describe(config)))
         self.store.finish_run(begun, "failed", {}, error, claim)
-        self.outcome.failures.append(f"{_label(config)}: {error}")
+        self.outcome.failures.append(f"{label(config)}: {error}")
         self.listener.note(self.outcome.failures[-1])
 
     def _advance(self, run: _Run) -> None:
@@ -288,7 +288,7 @@ class _Group:
                 raise
             except RunError as error:
                 self._finish(run, "failed", {}, str(error))
-                self.outcome.failures.append(f"{_label(run.config)}: {error}")
+                self.outcome.failures.append(f"{label(run.config)}: {error}")
                 return
             self.store.log(run.id, [evaluation.to_dict()], run.claim)
             if run.keeper is not None:
@@ -310,7 +310,8 @@ class _Group:
         self.listener.finished(run.config, error)
 
 
-def _label(config: RunConfig) -> str:
+def label(config: RunConfig) -> str:
+    """Return what lines for people call a run."""
     return f"{config.size} {config.backend} seed {config.seed}"
 
 

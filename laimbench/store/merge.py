@@ -39,15 +39,14 @@ def merge(into: Store, source: Store) -> Merged:
     """
     if into.database.identity() == source.database.identity():
         raise InputError(f"store {source.address}: is the store to merge into, expected another one")
-    merged = Merged()
     try:
-        _merge(into, source, merged)
+        return _merge(into, source)
     except StatementError as error:  # before it reached a database
         raise InputError(f"store {source.address}: damaged, holds what no column takes ({error.orig})") from None
-    return merged
 
 
-def _merge(into: Store, source: Store, merged: Merged) -> None:
+def _merge(into: Store, source: Store) -> Merged:
+    merged = Merged()
     with source.reading() as theirs, into.writing() as ours:
         at_work = set(ours.scalars(select(Lease.key).where(Lease.owner != "")))
         known = {run.key: run for run in ours.scalars(select(Run))}
@@ -70,6 +69,7 @@ def _merge(into: Store, source: Store, merged: Merged) -> None:
             if (document.kind, document.created_at, document.body) not in there:
                 merged.documents += 1
                 ours.add(Document(**_values(document, "id")))
+    return merged
 
 
 def _copy(theirs: Session, ours: Session, run: Run) -> None:

@@ -16,9 +16,8 @@ TRAINING_VERSION = 1
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
                "schedule", "image_size", "patch", "seconds", "objective", "start",
                "rope_base", "eps", "document_masks", "warmup_steps")  # fmt: skip
-MOST_DEPTH = (
-    2_000  # a mistake, or a damaged file, would build blocks until memory ends; DeepNet (Wang et al. 2022) has 1,000
-)
+# A mistake, or a damaged file, would build blocks until memory ends; DeepNet (Wang et al. 2022) has 1,000.
+MOST_DEPTH = 2_000
 OBJECTIVES = ("masked", "classes")
 SHAPE_OPTIONS = {  # what a family can be asked for beyond width, depth and heads
     "kv_heads": ("gpt",),

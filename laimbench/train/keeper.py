@@ -168,8 +168,7 @@ class Keeper:
             part.unlink(missing_ok=True)
 
     def _remove_unfinished(self) -> None:
-        for path in self.folder.glob(
-            ".*"
-        ):  # our own, and those that safetensors writes to before it renames them to ours
+        # Our own, and those that safetensors writes to before it renames them to ours.
+        for path in self.folder.glob(".*"):
             path.unlink(missing_ok=True)
         self._remove_leftovers()

@@ -11,6 +11,7 @@ from laimbench.errors import InputError
 from laimbench.train import Execution, Keeper, RunConfig, Trainer, parts
 from laimbench.train.parallel import Shards, share
 from laimbench.train.stored import PARTS, leftovers, opened, read_state, states, write_file
+from tests.train.test_resume import Killed
 
 WHOLE = {
     "weight": torch.arange(21.0).reshape(7, 3),
@@ -18,10 +19,6 @@ WHOLE = {
     "row": torch.ones(1, 4),
 }
 ORDER = "000001-000000005-0000"
-
-
-class Killed(BaseException):
-    """Ends a run as a kill does."""
 
 
 def by(count, folder):

@@ -162,6 +162,7 @@ def test_killed_inside_the_writing(small, tmp_path, monkeypatch, moment):
 
     def killed(*arguments):
         if moment == "save_file":
+            arguments[1].write_bytes(b"half of it")
             (folder / ".tmp").write_bytes(b"half of it")  # to which safetensors writes before it renames it
         raise Killed
 
