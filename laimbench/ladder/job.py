@@ -43,8 +43,8 @@ class Job:
 
 
 def work(job: Job, signals: tuple[int, ...] = (signal.SIGTERM,), check: Callable[[], None] = lambda: None) -> None:
-    """Sweep until nothing is left to do. ``check`` is called after every step; what it raises, and the signals, end the sweep between
-    two steps with its states kept.
+    """Sweep until nothing is left to do. ``check`` is called before every group and after every step; what it raises, and the signals, end
+    the sweep there with its states kept.
     """
     import torch
 

@@ -43,7 +43,7 @@ class Listener:
     def skipped(self, config: RunConfig) -> None: ...
     def started(self, config: RunConfig, trainer: Trainer) -> None: ...
     def stepped(self) -> None:
-        """After every step; what it raises ends the sweep, with the state of the runs at work kept."""
+        """Before every group of runs and after every step; what it raises ends the sweep, with the state of the runs at work kept."""
 
     def evaluated(self, config: RunConfig, trainer: Trainer, evaluation: Evaluation) -> None: ...
     def finished(self, config: RunConfig, error: str) -> None: ...
@@ -87,6 +87,7 @@ def sweep(
         while waiting:
             busy, now = [], store.statuses()
             for group in waiting:
+                listener.stepped()
                 todo = unfinished(group, before, now)
                 if todo:  # by now others may have done it, which a look says without keeping them from writing
                     todo = unfinished(todo, before, store.statuses([run_key(config) for config in todo]))
@@ -108,7 +109,6 @@ def sweep(
                 _prune(trunks, group, store)
             waiting = busy
             if waiting:
-                listener.stepped()
                 time.sleep(POLL_S)
     outcome.elsewhere = len(ladder.runs) - outcome.skipped - outcome.trained - len(outcome.failures)
     return outcome

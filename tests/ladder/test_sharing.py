@@ -174,6 +174,14 @@ def test_a_sweep_goes_on_in_the_middle_of_a_run_as_if_nothing_had_been(address, 
         assert weights.read_bytes() == (tmp_path / "cut" / weights.parent.name / weights.name).read_bytes()
 
 
+def test_a_sweep_can_be_ended_between_runs_that_take_no_steps(tmp_path):
+    ladder = make_ladder({**VALUES, "backends": ["torch"]})
+    with Store(tmp_path / "runs.sqlite") as store:
+        with pytest.raises(Terminated):
+            sweep(ladder, store, listener=StopAt(3), trainer=FailingTrainer)
+        assert [run.status for run in store.runs()] == ["done", "done"]
+
+
 def test_a_locked_store_ends_the_sweep_with_its_states_written(tmp_path, monkeypatch):
     monkeypatch.setattr("laimbench.store.databases.BUSY_TIMEOUT_S", 0.05)
     ladder = make_ladder({**REAL, "backends": ["torch"]})

@@ -138,7 +138,7 @@ def test_a_killed_branch_goes_on(tmp_path):
 
         def stepped(self):
             self.steps += 1
-            if self.steps == 15:  # 10 of the first run, 5 of the second, which began at 8 of 20
+            if self.steps == 17:  # each group's beginning, 10 of the first run, 5 of the second, which began at 8 of 20
                 raise KeyboardInterrupt
 
     with Store(tmp_path / "runs.sqlite") as store:
