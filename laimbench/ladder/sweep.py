@@ -91,7 +91,10 @@ def sweep(
                 todo = unfinished(group, before, now)
                 if todo:  # by now others may have done it, which a look says without keeping them from writing
                     todo = unfinished(todo, before, store.statuses([run_key(config) for config in todo]))
-                claims = leases.claim([run_key(config) for config in todo]) if todo else []
+                if not todo:  # of a long ladder these are most, so nothing is asked of the store
+                    _prune(trunks, group, store)
+                    continue
+                claims = leases.claim([run_key(config) for config in todo])
                 if claims is None:
                     busy.append(group)
                     continue

@@ -239,3 +239,22 @@ def test_workers_use_the_installed_package_and_not_sources_of_the_working_folder
     root = str(Path(laimbench.__file__).resolve().parent.parent)
     done = subprocess.run([sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, check=False)
     assert done.returncode == 0
+
+
+def test_runs_that_are_done_cost_no_questions_each(tmp_path):
+    class Counting(Store):
+        asked = 0
+
+        def read(self, *arguments):
+            self.asked += 1
+            return super().read(*arguments)
+
+    asked = []
+    for seeds in ([0], [0, 2, 3, 4]):
+        ladder = make_ladder({**VALUES, "seeds": seeds})
+        with Counting(tmp_path / f"{len(seeds)}.sqlite") as store:
+            sweep(ladder, store, trainer=FailingTrainer)
+            store.asked = 0
+            assert sweep(ladder, store, trainer=FailingTrainer).skipped == len(ladder.runs)
+            asked.append(store.asked)
+    assert asked[0] == asked[1] > 0
