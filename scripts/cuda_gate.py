@@ -22,8 +22,12 @@ CSRC = Path(__file__).resolve().parent.parent / "csrc"
 TABLE = CSRC / "cuda" / "ptxas.json"
 FIRST_RELEASE = (12, 4)
 SKIPPED = 77
+TENSOR_CORES = ("cp.async.cg", "ldmatrix.sync", "mma.sync")
+FP32 = ("cp.async.ca", "ld.shared.v4.f32", "fma.rn.f32")
 MUST_CONTAIN = {
-    name: ("cp.async.cg", "ldmatrix.sync", "mma.sync") for name in ("gemm", "attention", "attention_backward")
+    "gemm": TENSOR_CORES + FP32,
+    "attention": TENSOR_CORES,
+    "attention_backward": TENSOR_CORES,
 }
 KERNEL = re.compile(
     r"Compiling entry function '(?P<name>\w+)'.*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "

@@ -15,7 +15,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 nvcc --version | tail -2
 
 build() { nvcc -x cu -std=c++17 -O2 -arch=native -Icsrc "csrc/tests/cuda/$1_test.cpp" -o "$out/$1"; }
-subjects="primitives gemm norm cross_entropy attention"
+subjects="primitives gemm activation norm cross_entropy attention"
 for subject in $subjects; do build "$subject" & done
 for job in $(jobs -p); do wait "$job"; done
 "${CXX:-c++}" -std=c++17 -O1 -Icsrc csrc/tests/cuda/primitives_test.cpp csrc/cuda/shim/*.cpp -o "$out/primitives_twin"
@@ -25,7 +25,7 @@ check() { echo "== $*"; "$@" || { echo "FAILED: $*"; failed=1; }; }
 check "$out/primitives" "$out/primitives.gpu.bin"
 check "$out/primitives_twin" "$out/primitives.twin.bin"
 check cmp "$out/primitives.gpu.bin" "$out/primitives.twin.bin"
-for subject in gemm norm cross_entropy attention; do check "$out/$subject"; done
+for subject in gemm activation norm cross_entropy attention; do check "$out/$subject"; done
 if command -v compute-sanitizer >/dev/null; then
   for subject in $subjects; do
     for tool in memcheck racecheck; do check compute-sanitizer --tool "$tool" --error-exitcode 1 "$out/$subject"; done

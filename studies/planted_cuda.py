@@ -24,7 +24,7 @@ SHIM = ("fiber", "shadow", "shim")
 SECONDS = 300  # a kernel that never ends is killed, and counts as an escape
 KINDS = ("race", "uninitialised read", "out of bounds", "misaligned", "has not been waited for", "still on its way",
          "ends before", "deadlock", "barrier divergence", "divergence")  # fmt: skip
-PLACE = re.compile(r"csrc/cuda/[\w/]+\.cuh:\d+|off by .* at element \d+|lse \d+ is")
+PLACE = re.compile(r"csrc/cuda/[\w/]+\.cuh:\d+|off by .* at element \d+|(lse|row) \d+ is")
 
 
 def compile_with(plant: Plant | None, folder: Path, shim: list[str], test: str) -> Path:

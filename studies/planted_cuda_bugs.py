@@ -14,6 +14,7 @@ class Plant:
 
 
 GEMM, TILE, PTX = "cuda/sm80/gemm.cuh", "cuda/sm80/tile.cuh", "cuda/ptx.cuh"
+PRODUCT, FLOAT_GEMM, FLOAT_TILE = "cuda/sm80/product.cuh", "cuda/sm80/float_gemm.cuh", "cuda/sm80/float_tile.cuh"
 FORWARD, BACKWARD, SOFTMAX = "cuda/sm80/attention.cuh", "cuda/sm80/attention_backward.cuh", "cuda/sm80/softmax.cuh"
 NORM, REDUCE, ROW, ENTROPY = (
     "cuda/sm80/norm.cuh",
@@ -21,6 +22,7 @@ NORM, REDUCE, ROW, ENTROPY = (
     "cuda/sm80/row.cuh",
     "cuda/sm80/cross_entropy.cuh",
 )
+ACTIVATION, ALONE = "cuda/activation.cuh", "cuda/sm80/activation.cuh"
 
 PLANTS = (
     # the product's pipeline
@@ -35,15 +37,15 @@ PLANTS = (
     Plant("gemm-depth-tail", GEMM, "deep = args.k - k0;", "deep = args.k - k0 + 1;", "gemm"),
     # its epilogue
     Plant("gemm-no-barrier-before-the-epilogue", GEMM, "  const int lane = lane_index();\n  block_barrier();\n", "  const int lane = lane_index();\n", "gemm"),
-    Plant("gemm-no-barrier-in-the-epilogue", GEMM, "  block_barrier();\n  const int rows", "  const int rows", "gemm"),
+    Plant("gemm-no-barrier-in-the-epilogue", GEMM, "  block_barrier();\n  finish_tile", "  finish_tile", "gemm"),
     Plant("gemm-accumulator-row", GEMM, "in_tile(row + 8, column)), Pair{sum[i][j][2]", "in_tile(row + 7, column)), Pair{sum[i][j][2]", "gemm"),
-    Plant("gemm-column-tail", GEMM, "if (column0 + column >= args.n) continue;", "if (column0 + column > args.n) continue;", "gemm"),
-    Plant("gemm-second-of-a-pair", GEMM, "column0 + column + 1 < args.n", "column0 + column + 1 <= args.n", "gemm"),
-    Plant("gemm-row-tail", GEMM, "min<int64_t>(Shape::rows, args.m - row0)", "min<int64_t>(Shape::rows, args.m - row0 + 1)", "gemm"),
-    Plant("gemm-pairs-though-unaligned", GEMM, "second && pairs}", "second}", "gemm"),
-    Plant("gemm-bias-by-row", GEMM, "load_global(args.bias + at.column)", "load_global(args.bias + at.row)", "gemm"),
-    Plant("gemm-no-slope", GEMM, "value * Pair{first.slope, second.slope}", "value * Pair{first.value, second.value}", "gemm"),
-    Plant("gemm-last-group", GEMM, "min<int64_t>(Shape::group, block_rows - first_row)", "Shape::group", "gemm"),
+    Plant("gemm-column-tail", PRODUCT, "if (origin.column + column >= args.n) continue;", "if (origin.column + column > args.n) continue;", "gemm"),
+    Plant("gemm-second-of-a-pair", PRODUCT, "origin.column + column + 1 < args.n", "origin.column + column + 1 <= args.n", "gemm"),
+    Plant("gemm-row-tail", PRODUCT, "min<int64_t>(Shape::rows, args.m - origin.row)", "min<int64_t>(Shape::rows, args.m - origin.row + 1)", "gemm"),
+    Plant("gemm-pairs-though-unaligned", PRODUCT, "second && pairs}", "second}", "gemm"),
+    Plant("gemm-bias-by-row", PRODUCT, "load_global(args.bias + at.column)", "load_global(args.bias + at.row)", "gemm"),
+    Plant("gemm-no-slope", ACTIVATION, "gradient * f.slope * up", "gradient * f.value * up", "gemm"),
+    Plant("gemm-last-group", PRODUCT, "min<int64_t>(group, block_rows - first_row)", "group", "gemm"),
     # tiles and fragments
     Plant("tile-narrow-swizzle-bit", TILE, "(row / 2 % 4)", "(row / 2 % 8)", "gemm"),
     Plant("tile-wide-swizzle-bit", TILE, "chunk ^ (row % 8);", "chunk ^ (row % 16);", "attention"),
@@ -59,6 +61,20 @@ PLANTS = (
           "tile.at(column + lane % 16, step * 2 + lane / 16)", "gemm"),
     Plant("tile-right-not-transposed", TILE, "ldmatrix_x4<true>(b,", "ldmatrix_x4<false>(b,", "gemm"),
     Plant("tile-step-of-8", TILE, "step * 16 + lane % 16, column", "step * 8 + lane % 16, column", "attention"),
+    # the product in fp32
+    Plant("float-gemm-no-barrier", FLOAT_GEMM, "    block_barrier();\n    if (slice", "    if (slice", "gemm"),
+    Plant("float-gemm-no-wait", FLOAT_GEMM, "    cp_async_wait<Shape::stages - 2>();\n", "", "gemm"),
+    Plant("float-gemm-ring-one-stage-short", FLOAT_GEMM, "memory + stage * (", "memory + stage % (Shape::stages - 1) * (", "gemm"),
+    Plant("float-gemm-no-barrier-before-the-epilogue", FLOAT_GEMM, "  block_barrier();  // the operands are needed no more\n", "", "gemm"),
+    Plant("float-gemm-no-barrier-in-the-epilogue", FLOAT_GEMM, "  block_barrier();\n  finish_tile", "  finish_tile", "gemm"),
+    Plant("float-gemm-depth-tail", FLOAT_GEMM, "deep = args.k - k0;", "deep = args.k - k0 + 1;", "gemm"),
+    Plant("float-gemm-lower-half-of-a", FLOAT_GEMM, "left.four(k, half_rows + row0)", "left.four(k, row0)", "gemm"),
+    Plant("float-gemm-warps-in-one-column", FLOAT_GEMM, "(warp % 2 * 8 + lane % 8)", "(lane % 8)", "gemm"),
+    Plant("float-tile-walks-down-always", FLOAT_TILE, "from.row_stride == 1", "true", "gemm",
+          "right but slow: neighbouring threads take numbers far apart"),
+    Plant("float-tile-misses-its-last-column", FLOAT_TILE, "column < columns", "column + 1 < columns", "gemm"),
+    Plant("float-tile-one-row-too-far", FLOAT_TILE, "row < rows", "row <= rows", "gemm"),
+    Plant("float-tile-fours-unaligned", FLOAT_TILE, "pitch = columns + 4", "pitch = columns + 1", "gemm"),
     # attention forward
     Plant("attention-no-barrier-for-keys", FORWARD, "    block_barrier();\n    copy(values", "    copy(values", "attention"),
     Plant("attention-no-barrier-for-values", FORWARD, "    block_barrier();\n    if (key0", "    if (key0", "attention"),
@@ -91,8 +107,8 @@ PLANTS = (
     Plant("reduce-no-barrier", REDUCE, "  block_barrier();\n", "", "norm"),
     Plant("reduce-lane-0-of-all-warps", REDUCE, "between + warp_index(), value", "between, value", "norm"),
     Plant("reduce-half-a-warp", REDUCE, "mask = warp_size / 2", "mask = warp_size / 4", "norm"),
-    Plant("row-tail", ROW, "int(min<int64_t>(row_step, columns - column))", "row_step", "norm"),
-    Plant("row-chunks-though-unaligned", ROW, "  Eight out;\n  if (by_chunks) {", "  Eight out;\n  if (true) {", "norm"),
+    Plant("row-tail", ROW, "int(min<int64_t>(row_step<S>, columns - column))", "row_step<S>", "norm"),
+    Plant("row-chunks-though-unaligned", ROW, "  Piece<S> out;\n  if (by_chunks) {", "  Piece<S> out;\n  if (true) {", "norm"),
     Plant("norm-reduction-in-one-place", NORM, "block_reduce<threads>(left, between + NormShape::warps, Sum())", "block_reduce<threads>(left, between, Sum())", "norm"),
     Plant("norm-variance-beyond-the-tail", NORM, "squares += i < count ? (v.value[i] - mean) * (v.value[i] - mean) : 0.0f", "squares += (v.value[i] - mean) * (v.value[i] - mean)", "norm"),
     Plant("norm-without-the-residual", NORM, "(args.residual ? args.sum : args.x) + offset", "args.x + offset", "norm"),
@@ -104,8 +120,16 @@ PLANTS = (
     Plant("entropy-reduction-in-one-place", ENTROPY, "block_reduce<threads>(sum, between + RowShape::warps, Sum())", "block_reduce<threads>(sum, between, Sum())", "cross_entropy"),
     Plant("entropy-target-read-late", ENTROPY, "counted ? top - at_target", "counted ? top - to_float(load_global(logits + target))", "cross_entropy"),
     Plant("entropy-ignored-target", ENTROPY, "const bool counted = target != args.ignore_index;", "const bool counted = true;", "cross_entropy"),
+    Plant("entropy-target-unchecked", ENTROPY, "within ? to_float(load_global(logits + target)) : NAN", "to_float(load_global(logits + target))", "cross_entropy"),
+    Plant("entropy-target-one-column-too-far", ENTROPY, "target < args.columns", "target <= args.columns", "cross_entropy"),
+    Plant("entropy-gradient-of-a-target-outside", ENTROPY, "within ? load_global(args.scale + row) : NAN", "load_global(args.scale + row)", "cross_entropy"),
     Plant("column-sum-no-barrier", ENTROPY, "  block_barrier();\n  if (warp_index() > 0", "  if (warp_index() > 0", "cross_entropy"),
     Plant("column-sum-tail", ENTROPY, "warp_index() > 0 || column >= args.columns", "warp_index() > 0 || column > args.columns", "cross_entropy"),
+    # activations on their own
+    Plant("activation-ragged-piece-by-chunks", ALONE, "aligned && count == row_step<S>", "aligned", "activation"),
+    Plant("activation-chunks-though-unaligned", ALONE, "aligned && count == row_step<S>", "count == row_step<S>", "activation"),
+    Plant("activation-block-of-half-its-columns", ALONE, "ActivationShape::threads + thread_index()", "(ActivationShape::threads / 2) + thread_index()", "activation"),
+    Plant("activation-gradient-without-up", ACTIVATION, "gradient * f.slope * up", "gradient * f.slope", "activation"),
     # in the primitives themselves, on the host's side
     Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "primitives"),
 )  # fmt: skip

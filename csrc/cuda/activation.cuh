@@ -1,4 +1,4 @@
-// Activations and their derivatives in fp32, for the epilogue of a product.
+// Activations and their derivatives in fp32, for the epilogue of a product and for the kernel of their own.
 #pragma once
 #include "core/kernels.h"
 #include "cuda/ptx.cuh"
@@ -25,6 +25,16 @@ LAIM_DEVICE ValueAndSlope activate(Activation kind, float x) {
   }
   const float sigmoid = 1 / (1 + exponential(-inner));
   return {x * sigmoid, sigmoid + x * sigmoid * (1 - sigmoid) * inner_slope};
+}
+
+// Backward of act(pre) times up (1 without a gate): the gradients of both, and the value again, which the next product
+// needs.
+struct ActivationGradient {
+  float pre, up, activated;
+};
+LAIM_DEVICE ActivationGradient activation_gradient(Activation kind, float gradient, float pre, float up) {
+  const ValueAndSlope f = activate(kind, pre);
+  return {gradient * f.slope * up, gradient * f.value, f.value * up};
 }
 
 }  // namespace laim::cuda

@@ -63,6 +63,16 @@ LAIM_DEVICE void cp_async_16(void* shared, const void* global, int valid, [[mayb
 #endif
 }
 
+// cp.async.ca of 4 bytes: from global memory, or zeros. Both addresses must be multiples of 4.
+LAIM_DEVICE void cp_async_4(void* shared, const void* global, bool there, [[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(global), "r"(there ? 4 : 0) : "memory");
+#else
+  shim::copy_async(shared, global, 4, there ? 4 : 0, site);
+#endif
+}
+
 // Closes the group of the copies issued since the last commit.
 LAIM_DEVICE void cp_async_commit([[maybe_unused]] Site site = Site()) {
 #ifdef __CUDACC__
@@ -199,7 +209,7 @@ LAIM_DEVICE void mma_16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, u
 
 // cvt.rn.{bf16x2,f16x2}.f32: both rounded to nearest even, `first` into the lower half.
 template <class S>
-LAIM_DEVICE uint32_t pack(float first, float second) {
+LAIM_DEVICE Packed<S> pack(float first, float second) {
 #ifdef __CUDACC__
   uint32_t both;
   if constexpr (is_same<S, bf16>)
@@ -210,6 +220,10 @@ LAIM_DEVICE uint32_t pack(float first, float second) {
 #else
   return uint32_t(to_storage<S>(first).bits) | uint32_t(to_storage<S>(second).bits) << 16;
 #endif
+}
+template <>
+LAIM_DEVICE Pair pack<float>(float first, float second) {
+  return {first, second};
 }
 
 // ex2.approx.ftz.f32: 2^x within 2 ulp, subnormal results are zero.

@@ -36,6 +36,7 @@ void check_close(const std::vector<T>& found, const std::vector<double>& expecte
     magnitude = std::max(magnitude, std::fabs(expected[i]));
     const double off = std::fabs(value(found[i]) - expected[i]);
     if (!(off <= worst)) worst = off, at = i;
+    if (std::isnan(off)) break;  // worse than any number, and no later one takes its place
   }
   if (worst <= tolerance * magnitude) return;
   std::printf("FAILED: %s: off by %.3g at element %zu (found %.9g, expected %.9g), allowed %.3g\n", what.c_str(), worst,

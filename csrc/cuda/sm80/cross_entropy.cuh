@@ -19,7 +19,8 @@ Launch cross_entropy_launch(const CrossEntropyArgs<S>& args) {
   return {uint32_t(args.rows), 1, 1, RowShape::threads, 2 * RowShape::warps * int64_t(sizeof(float))};
 }
 
-// A block takes a row: the largest logit, the sum of exponentials, then the gradient in place.
+// A block takes a row: the largest logit, the sum of exponentials, then the gradient in place. A target outside the row
+// makes the row's loss and gradient NaN: to refuse it would be to wait for the device.
 template <class S>
 LAIM_KERNEL(RowShape::threads, 4)
 cross_entropy_kernel(LAIM_ARGUMENT CrossEntropyArgs<S> args, LAIM_ARGUMENT bool by_chunks) {
@@ -29,35 +30,36 @@ cross_entropy_kernel(LAIM_ARGUMENT CrossEntropyArgs<S> args, LAIM_ARGUMENT bool 
   S* const logits = args.logits + row * args.columns;
   const int64_t target = load_global(args.target + row);
   const bool counted = target != args.ignore_index;
+  const bool within = target >= 0 && target < args.columns;
   // Read before the gradient takes its place: other threads' logits are only read up to the last reduction.
-  const float at_target = counted ? to_float(load_global(logits + target)) : 0.0f;
+  const float at_target = !counted ? 0.0f : within ? to_float(load_global(logits + target)) : NAN;
 
   float top = Maximum::neutral;
-  each_eight<threads>(args.columns, [&](int64_t column, int count) {
-    const Eight v = load_eight(logits + column, count, by_chunks);
+  each_piece<S, threads>(args.columns, [&](int64_t column, int count) {
+    const Piece<S> v = load_piece(logits + column, count, by_chunks);
     LAIM_UNROLL
-    for (int i = 0; i < row_step; ++i) top = i < count ? Maximum()(top, v.value[i]) : top;
+    for (int i = 0; i < row_step<S>; ++i) top = i < count ? Maximum()(top, v.value[i]) : top;
   });
   top = block_reduce<threads>(top, between, Maximum());
   float sum = 0;
-  each_eight<threads>(args.columns, [&](int64_t column, int count) {
-    const Eight v = load_eight(logits + column, count, by_chunks);
+  each_piece<S, threads>(args.columns, [&](int64_t column, int count) {
+    const Piece<S> v = load_piece(logits + column, count, by_chunks);
     LAIM_UNROLL
-    for (int i = 0; i < row_step; ++i) sum += i < count ? exponential(v.value[i] - top) : 0.0f;
+    for (int i = 0; i < row_step<S>; ++i) sum += i < count ? exponential(v.value[i] - top) : 0.0f;
   });
   sum = block_reduce<threads>(sum, between + RowShape::warps, Sum());
 
   if (thread_index() == 0) store_global(args.loss + row, counted ? top - at_target + logf(sum) : 0.0f);
   if (args.scale == nullptr) return;
-  const float scale = counted ? load_global(args.scale + row) : 0.0f;
-  each_eight<threads>(args.columns, [&](int64_t column, int count) {
-    Eight v = load_eight(logits + column, count, by_chunks);
+  const float scale = !counted ? 0.0f : within ? load_global(args.scale + row) : NAN;
+  each_piece<S, threads>(args.columns, [&](int64_t column, int count) {
+    Piece<S> v = load_piece(logits + column, count, by_chunks);
     LAIM_UNROLL
-    for (int i = 0; i < row_step; ++i) {
+    for (int i = 0; i < row_step<S>; ++i) {
       const float probability = exponential(v.value[i] - top) / sum;
       v.value[i] = counted ? (probability - (column + i == target ? 1.0f : 0.0f)) * scale : 0.0f;
     }
-    store_eight(logits + column, v, count, by_chunks);
+    store_piece(logits + column, v, count, by_chunks);
   });
 }
 

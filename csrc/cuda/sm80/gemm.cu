@@ -1,31 +1,47 @@
 #include "cuda/sm80/gemm.cuh"
 
 #include "cuda/launch.cuh"
+#include "cuda/sm80/float_gemm.cuh"
 
 namespace laim::cuda {
+namespace {
+
+// Whether the epilogue may move two neighbouring columns at once.
+template <class S>
+bool by_pairs(const GemmArgs<S>& args) {
+  const auto fits = [](const S* data, int64_t stride) {
+    return reinterpret_cast<uintptr_t>(data) % sizeof(Packed<S>) == 0 && (data == nullptr || stride % 2 == 0);
+  };
+  bool pairs = fits(args.up.data, args.up.row_stride);
+  const Matrix<S> written[] = {args.out, args.pre, args.activated, args.gradient_up};
+  for (const Matrix<S>& each : written) pairs = pairs && fits(each.data, each.row_stride);
+  return pairs;
+}
+
+}  // namespace
 
 template <class S>
 const char* gemm(const GemmArgs<S>& args, const Matrix<float>& total, Stream stream) {
-  const bool left_by_rows = args.a.column_stride == 1, right_by_rows = args.b.column_stride == 1;
-  if ((!left_by_rows && args.a.row_stride != 1) || (!right_by_rows && args.b.row_stride != 1))
-    return "gemm: A and B must be contiguous along one dimension";
-  const bool left_chunks = by_chunks(args.a.data, left_by_rows ? args.a.row_stride : args.a.column_stride);
-  const bool right_chunks = by_chunks(args.b.data, right_by_rows ? args.b.row_stride : args.b.column_stride);
-  bool pairs = true;
-  const auto require_pairs = [&](const S* data, int64_t stride) {
-    pairs = pairs && reinterpret_cast<uintptr_t>(data) % sizeof(uint32_t) == 0 && (data == nullptr || stride % 2 == 0);
-  };
-  const Matrix<S> written[] = {args.out, args.pre, args.activated, args.gradient_up};
-  for (const auto& each : written) require_pairs(each.data, each.row_stride);
-  require_pairs(args.up.data, args.up.row_stride);
-  const auto with = [&](auto kernel) {
-    return start(gemm_launch(args), stream, kernel, args, total, left_chunks, right_chunks, pairs);
-  };
-  if (left_by_rows) return right_by_rows ? with(gemm_kernel<S, true, true>) : with(gemm_kernel<S, true, false>);
-  if (right_by_rows) return with(gemm_kernel<S, false, true>);
-  return "gemm: A and B both transposed is not needed by any op";
+  if constexpr (is_same<S, float>) {
+    return start(gemm_launch<FloatGemmShape>(args), stream, float_gemm_kernel<FloatGemmShape>, args, total,
+                 by_pairs(args));
+  } else {
+    const bool left_by_rows = args.a.column_stride == 1, right_by_rows = args.b.column_stride == 1;
+    if ((!left_by_rows && args.a.row_stride != 1) || (!right_by_rows && args.b.row_stride != 1))
+      return "gemm: A and B must be contiguous along one dimension";
+    const bool left_chunks = by_chunks(args.a.data, left_by_rows ? args.a.row_stride : args.a.column_stride);
+    const bool right_chunks = by_chunks(args.b.data, right_by_rows ? args.b.row_stride : args.b.column_stride);
+    const auto with = [&](auto kernel) {
+      return start(gemm_launch<GemmShape>(args), stream, kernel, args, total, left_chunks, right_chunks,
+                   by_pairs(args));
+    };
+    if (left_by_rows) return right_by_rows ? with(gemm_kernel<S, true, true>) : with(gemm_kernel<S, true, false>);
+    if (right_by_rows) return with(gemm_kernel<S, false, true>);
+    return "gemm: A and B both transposed is not needed by any op";
+  }
 }
 
+template const char* gemm(const GemmArgs<float>&, const Matrix<float>&, Stream);
 template const char* gemm(const GemmArgs<bf16>&, const Matrix<float>&, Stream);
 template const char* gemm(const GemmArgs<fp16>&, const Matrix<float>&, Stream);
 

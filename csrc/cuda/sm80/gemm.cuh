@@ -7,9 +7,7 @@
 //   wait(slice i) barrier  copy(slice i + 3)  ldmatrix, mma on slice i     the barrier also says: all are done with i -
 //   1
 #pragma once
-#include "core/kernels.h"
-#include "cuda/activation.cuh"
-#include "cuda/launch.h"
+#include "cuda/sm80/product.cuh"
 #include "cuda/sm80/tile.cuh"
 
 namespace laim::cuda {
@@ -20,83 +18,12 @@ struct GemmShape {
   static constexpr int64_t stage_bytes = 2 * (rows + columns) * depth;
   static constexpr int64_t shared_bytes = stages * stage_bytes;
   static_assert(rows * columns * 4 <= shared_bytes, "the epilogue's tile lies where the operands were");
-  static constexpr int group = 8;  // block rows that run at about the same time share the columns of B in the L2 cache
 };
-
-template <class S>
-Launch gemm_launch(const GemmArgs<S>& args) {
-  const int64_t blocks = ceil_div(args.m, GemmShape::rows) * ceil_div(args.n, GemmShape::columns);
-  return {uint32_t(blocks), 1, 1, GemmShape::threads, GemmShape::shared_bytes};
-}
 
 // Whether a matrix can be read and written by 16-byte chunks along its contiguous dimension.
 template <class S>
 bool by_chunks(const S* data, int64_t stride) {
   return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % chunk_elements == 0;
-}
-
-// What the epilogue reads and writes in pairs of neighbouring columns; alone where the second is out or pairs are
-// unaligned.
-struct ColumnPair {
-  int64_t row, column;
-  bool second, together;
-};
-
-template <class S>
-LAIM_DEVICE Pair read_pair(const Matrix<const S>& from, const ColumnPair& at) {
-  const S* p = from.data + at.row * from.row_stride + at.column;
-  if (at.together) return unpack<S>(load_global(reinterpret_cast<const uint32_t*>(p)));
-  return {to_float(load_global(p)), at.second ? to_float(load_global(p + 1)) : 0.0f};
-}
-
-template <class S>
-LAIM_DEVICE void write_pair(const Matrix<S>& to, const ColumnPair& at, Pair value) {
-  S* p = to.data + at.row * to.row_stride + at.column;
-  if (at.together) return store_global(reinterpret_cast<uint32_t*>(p), pack<S>(value.first, value.second));
-  store_global(p, to_storage<S>(value.first));
-  if (at.second) store_global(p + 1, to_storage<S>(value.second));
-}
-
-LAIM_DEVICE Pair operator*(Pair a, Pair b) { return {a.first * b.first, a.second * b.second}; }
-LAIM_DEVICE Pair operator+(Pair a, Pair b) { return {a.first + b.first, a.second + b.second}; }
-
-template <class S>
-LAIM_DEVICE Matrix<const S> read_only(const Matrix<S>& matrix) {
-  return {matrix.data, matrix.row_stride, matrix.column_stride};
-}
-
-template <class S>
-LAIM_DEVICE void gemm_epilogue(const GemmArgs<S>& args, const Matrix<float>& total, const ColumnPair& at, Pair value) {
-  if (args.epilogue == Epilogue::accumulate) {
-    float* sum = total.data + at.row * total.row_stride + at.column;
-    store_global(sum, load_global(sum) + value.first);
-    if (at.second) store_global(sum + 1, load_global(sum + 1) + value.second);
-    return;
-  }
-  if (args.epilogue == Epilogue::gradient) {
-    const Pair pre = read_pair(read_only(args.pre), at);
-    const ValueAndSlope first = activate(args.activation, pre.first), second = activate(args.activation, pre.second);
-    Pair activated = {first.value, second.value}, gradient = value * Pair{first.slope, second.slope};
-    if (args.up.data) {
-      const Pair up = read_pair(args.up, at);
-      write_pair(args.gradient_up, at, value * activated);
-      gradient = gradient * up;
-      activated = activated * up;
-    }
-    write_pair(args.out, at, gradient);
-    return write_pair(args.activated, at, activated);
-  }
-  if (args.epilogue != Epilogue::store && args.bias) {
-    const Pair bias = {to_float(load_global(args.bias + at.column)),
-                       at.second ? to_float(load_global(args.bias + at.column + 1)) : 0.0f};
-    value = value + bias;
-  }
-  if (args.epilogue == Epilogue::bias_activation) {
-    if (args.pre.data) write_pair(args.pre, at, value);
-    value = {activate(args.activation, value.first).value, activate(args.activation, value.second).value};
-    if (args.up.data) value = value * read_pair(args.up, at);
-  }
-  write_pair(args.out, at, value);
 }
 
 // left_by_rows: A's elements along k are neighbours in memory (else those along m); right_by_rows: B's along n (else
@@ -112,24 +39,19 @@ gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, L
   const auto left_tile = [&](int stage) { return Left{memory + stage * (Shape::stage_bytes / 2)}; };
   const auto right_tile = [&](int stage) { return Right{left_tile(stage).data + Shape::rows * Shape::depth}; };
 
-  // Blocks walk down `group` block rows before they go to the next block column.
-  const int64_t block_rows = ceil_div(args.m, Shape::rows), block_columns = ceil_div(args.n, Shape::columns);
-  const int64_t first_row = block_x() / (Shape::group * block_columns) * Shape::group;
-  const int64_t group = min<int64_t>(Shape::group, block_rows - first_row);
-  const int64_t within = block_x() % (Shape::group * block_columns);
-  const int64_t row0 = (first_row + within % group) * Shape::rows, column0 = within / group * Shape::columns;
-
+  const TileOrigin origin = tile_origin<Shape>(args.m, args.n);
   const int64_t left_stride = left_by_rows ? args.a.row_stride : args.a.column_stride;
   const int64_t right_stride = right_by_rows ? args.b.row_stride : args.b.column_stride;
   const auto copy = [&](int64_t slice) {
     const int64_t k0 = slice * Shape::depth, deep = args.k - k0;
     const int stage = int(slice % Shape::stages);
-    copy_tile<Shape::threads>(left_tile(stage),
-                              Source<S>{args.a.at(row0, k0), left_stride, left_by_rows ? args.m - row0 : deep,
-                                        left_by_rows ? deep : args.m - row0, left_chunks});
-    copy_tile<Shape::threads>(right_tile(stage),
-                              Source<S>{args.b.at(k0, column0), right_stride, right_by_rows ? deep : args.n - column0,
-                                        right_by_rows ? args.n - column0 : deep, right_chunks});
+    copy_tile<Shape::threads>(
+        left_tile(stage), Source<S>{args.a.at(origin.row, k0), left_stride, left_by_rows ? args.m - origin.row : deep,
+                                    left_by_rows ? deep : args.m - origin.row, left_chunks});
+    copy_tile<Shape::threads>(
+        right_tile(stage),
+        Source<S>{args.b.at(k0, origin.column), right_stride, right_by_rows ? deep : args.n - origin.column,
+                  right_by_rows ? args.n - origin.column : deep, right_chunks});
   };
 
   constexpr int fragment_rows = Shape::warp_rows / 16, fragment_columns = Shape::warp_columns / 8;
@@ -190,15 +112,7 @@ gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, L
     }
   }
   block_barrier();
-  const int rows = int(min<int64_t>(Shape::rows, args.m - row0));
-  LAIM_ROLLED
-  for (int i = thread_index(); i < rows * (Shape::columns / 2); i += Shape::threads) {
-    const int row = i / (Shape::columns / 2), column = i % (Shape::columns / 2) * 2;
-    if (column0 + column >= args.n) continue;
-    const bool second = column0 + column + 1 < args.n;
-    gemm_epilogue(args, total, {row0 + row, column0 + column, second, second && pairs},
-                  load_shared(reinterpret_cast<const Pair*>(in_tile(row, column))));
-  }
+  finish_tile<Shape>(args, total, origin, pairs, in_tile);
 }
 
 }  // namespace laim::cuda

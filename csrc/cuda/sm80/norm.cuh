@@ -42,57 +42,57 @@ norm_kernel(LAIM_ARGUMENT NormArgs<S> args, LAIM_ARGUMENT bool by_chunks) {
 
   // The sum is rounded to the storage type first: it is what the backward will see. Every thread reads back its own.
   if (args.residual)
-    each_eight<threads>(columns, [&](int64_t column, int count) {
-      Eight sum = load_eight(args.x + offset + column, count, by_chunks);
-      const Eight residual = load_eight(args.residual + offset + column, count, by_chunks);
+    each_piece<S, threads>(columns, [&](int64_t column, int count) {
+      Piece<S> sum = load_piece(args.x + offset + column, count, by_chunks);
+      const Piece<S> residual = load_piece(args.residual + offset + column, count, by_chunks);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) sum.value[i] += residual.value[i];
-      store_eight(args.sum + offset + column, sum, count, by_chunks);
+      for (int i = 0; i < row_step<S>; ++i) sum.value[i] += residual.value[i];
+      store_piece(args.sum + offset + column, sum, count, by_chunks);
     });
 
   float mean = 0;
   if constexpr (centred) {
     float sum = 0;
-    each_eight<threads>(columns, [&](int64_t column, int count) {
-      const Eight v = load_eight(x + column, count, by_chunks);
+    each_piece<S, threads>(columns, [&](int64_t column, int count) {
+      const Piece<S> v = load_piece(x + column, count, by_chunks);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) sum += v.value[i];
+      for (int i = 0; i < row_step<S>; ++i) sum += v.value[i];
     });
     mean = block_reduce<threads>(sum, between, Sum()) / float(columns);
     // The mean's own rounding error is taken out by the mean of what is left: a constant row becomes exactly zeros.
     float left = 0;
-    each_eight<threads>(columns, [&](int64_t column, int count) {
-      const Eight v = load_eight(x + column, count, by_chunks);
+    each_piece<S, threads>(columns, [&](int64_t column, int count) {
+      const Piece<S> v = load_piece(x + column, count, by_chunks);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) left += i < count ? v.value[i] - mean : 0.0f;
+      for (int i = 0; i < row_step<S>; ++i) left += i < count ? v.value[i] - mean : 0.0f;
     });
     mean += block_reduce<threads>(left, between + NormShape::warps, Sum()) / float(columns);
   }
   float squares = 0;
-  each_eight<threads>(columns, [&](int64_t column, int count) {
-    const Eight v = load_eight(x + column, count, by_chunks);
+  each_piece<S, threads>(columns, [&](int64_t column, int count) {
+    const Piece<S> v = load_piece(x + column, count, by_chunks);
     LAIM_UNROLL
-    for (int i = 0; i < row_step; ++i) squares += i < count ? (v.value[i] - mean) * (v.value[i] - mean) : 0.0f;
+    for (int i = 0; i < row_step<S>; ++i) squares += i < count ? (v.value[i] - mean) * (v.value[i] - mean) : 0.0f;
   });
   // `between` was last read before the barrier of the second reduction
   const float variance = block_reduce<threads>(squares, between, Sum()) / float(columns);
   const float rstd = 1 / sqrtf(variance + float(args.eps));
 
-  each_eight<threads>(columns, [&](int64_t column, int count) {
-    Eight v = load_eight(x + column, count, by_chunks);
+  each_piece<S, threads>(columns, [&](int64_t column, int count) {
+    Piece<S> v = load_piece(x + column, count, by_chunks);
     LAIM_UNROLL
-    for (int i = 0; i < row_step; ++i) v.value[i] = (v.value[i] - mean) * rstd;
+    for (int i = 0; i < row_step<S>; ++i) v.value[i] = (v.value[i] - mean) * rstd;
     if (args.weight) {
-      const Eight weight = load_eight(args.weight + column, count, by_chunks);
+      const Piece<S> weight = load_piece(args.weight + column, count, by_chunks);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) v.value[i] *= weight.value[i];
+      for (int i = 0; i < row_step<S>; ++i) v.value[i] *= weight.value[i];
     }
     if (args.bias) {
-      const Eight bias = load_eight(args.bias + column, count, by_chunks);
+      const Piece<S> bias = load_piece(args.bias + column, count, by_chunks);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) v.value[i] += bias.value[i];
+      for (int i = 0; i < row_step<S>; ++i) v.value[i] += bias.value[i];
     }
-    store_eight(args.out + offset + column, v, count, by_chunks);
+    store_piece(args.out + offset + column, v, count, by_chunks);
   });
   if (thread_index() == 0) {
     if constexpr (centred) store_global(args.mean + block_x(), mean);
@@ -110,7 +110,7 @@ norm_backward_kernel(LAIM_ARGUMENT NormBackwardArgs<S> args, LAIM_ARGUMENT int64
   float* const weight_part = between + 2 * NormShape::warps;
   const int64_t columns = args.columns;
   float* const bias_part = weight_part + columns;
-  each_eight<threads>(columns, [&](int64_t column, int count) {
+  each_piece<S, threads>(columns, [&](int64_t column, int count) {
     for (int i = 0; i < count; ++i) {
       store_shared(weight_part + column + i, 0.0f);
       store_shared(bias_part + column + i, 0.0f);
@@ -119,24 +119,24 @@ norm_backward_kernel(LAIM_ARGUMENT NormBackwardArgs<S> args, LAIM_ARGUMENT int64
   for (int64_t row = block_x(); row < args.rows; row += blocks) {
     const int64_t offset = row * columns;
     const float mean = centred ? load_global(args.mean + row) : 0.0f, rstd = load_global(args.rstd + row);
-    const auto gradients = [&](int64_t column, int count, Eight& g, Eight& weighted, Eight& normed) {
-      g = load_eight(args.gradient + offset + column, count, by_chunks);
-      normed = load_eight(args.sum + offset + column, count, by_chunks);
+    const auto gradients = [&](int64_t column, int count, Piece<S>& g, Piece<S>& weighted, Piece<S>& normed) {
+      g = load_piece(args.gradient + offset + column, count, by_chunks);
+      normed = load_piece(args.sum + offset + column, count, by_chunks);
       weighted = g;
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) normed.value[i] = (normed.value[i] - mean) * rstd;
+      for (int i = 0; i < row_step<S>; ++i) normed.value[i] = (normed.value[i] - mean) * rstd;
       if (args.weight) {
-        const Eight weight = load_eight(args.weight + column, count, by_chunks);
+        const Piece<S> weight = load_piece(args.weight + column, count, by_chunks);
         LAIM_UNROLL
-        for (int i = 0; i < row_step; ++i) weighted.value[i] *= weight.value[i];
+        for (int i = 0; i < row_step<S>; ++i) weighted.value[i] *= weight.value[i];
       }
     };
     float sum = 0, sum_normed = 0;
-    each_eight<threads>(columns, [&](int64_t column, int count) {
-      Eight g, weighted, normed;
+    each_piece<S, threads>(columns, [&](int64_t column, int count) {
+      Piece<S> g, weighted, normed;
       gradients(column, count, g, weighted, normed);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) {  // beyond count the gradient is zero
+      for (int i = 0; i < row_step<S>; ++i) {  // beyond count the gradient is zero
         sum += weighted.value[i];
         sum_normed += weighted.value[i] * normed.value[i];
       }
@@ -144,30 +144,30 @@ norm_backward_kernel(LAIM_ARGUMENT NormBackwardArgs<S> args, LAIM_ARGUMENT int64
     const float mean_gx = block_reduce<threads>(sum_normed, between, Sum()) / float(columns);
     const float mean_g =
         centred ? block_reduce<threads>(sum, between + NormShape::warps, Sum()) / float(columns) : 0.0f;
-    each_eight<threads>(columns, [&](int64_t column, int count) {
-      Eight g, weighted, normed;
+    each_piece<S, threads>(columns, [&](int64_t column, int count) {
+      Piece<S> g, weighted, normed;
       gradients(column, count, g, weighted, normed);
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i) {
+      for (int i = 0; i < row_step<S>; ++i) {
         if (i >= count) continue;
         float *const to_weight = weight_part + column + i, *const to_bias = bias_part + column + i;
         store_shared(to_weight, load_shared(to_weight) + g.value[i] * normed.value[i]);
         store_shared(to_bias, load_shared(to_bias) + g.value[i]);
       }
       LAIM_UNROLL
-      for (int i = 0; i < row_step; ++i)
+      for (int i = 0; i < row_step<S>; ++i)
         weighted.value[i] = (weighted.value[i] - mean_g - normed.value[i] * mean_gx) * rstd;
       if (args.gradient_sum) {
-        const Eight more = load_eight(args.gradient_sum + offset + column, count, by_chunks);
+        const Piece<S> more = load_piece(args.gradient_sum + offset + column, count, by_chunks);
         LAIM_UNROLL
-        for (int i = 0; i < row_step; ++i) weighted.value[i] += more.value[i];
+        for (int i = 0; i < row_step<S>; ++i) weighted.value[i] += more.value[i];
       }
-      store_eight(args.gradient_x + offset + column, weighted, count, by_chunks);
+      store_piece(args.gradient_x + offset + column, weighted, count, by_chunks);
     });
     block_barrier();  // the next row's reductions write where this one's are read
   }
   float* const out = parts + block_x() * 2 * columns;
-  each_eight<threads>(columns, [&](int64_t column, int count) {
+  each_piece<S, threads>(columns, [&](int64_t column, int count) {
     for (int i = 0; i < count; ++i) {
       store_global(out + column + i, load_shared(weight_part + column + i));
       store_global(out + columns + column + i, load_shared(bias_part + column + i));

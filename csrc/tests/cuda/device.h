@@ -21,7 +21,9 @@ inline fp16 stored<fp16>(double x) {
 }
 
 template <class S>
-constexpr const char* name_of = cuda::is_same<S, bf16> ? "bf16" : "fp16";
+constexpr const char* name_of = cuda::is_same<S, float>  ? "float"
+                                : cuda::is_same<S, bf16> ? "bf16"
+                                                         : "fp16";
 
 // Whoever reads the output of a test that is still running sees whole lines.
 inline const int line_buffered = std::setvbuf(stdout, nullptr, _IOLBF, 1 << 16);

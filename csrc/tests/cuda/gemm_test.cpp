@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "cuda/sm80/float_gemm.cuh"
 #include "tests/cuda/device.h"
 #include "tests/plain_activation.h"
 
@@ -19,8 +20,23 @@ struct Case {
 };
 
 template <class S>
-void test_product(const Case& c) {
+bool run_product(const Case& c, const std::string& what, const GemmArgs<S>& args, const Matrix<float>& total) {
   using namespace laim::cuda;
+  const bool pairs = args.out.row_stride % 2 == 0;
+  if constexpr (is_same<S, float>) {
+    return run(gemm_launch<FloatGemmShape>(args), what, float_gemm_kernel<FloatGemmShape>, args, total, pairs);
+  } else {
+    const bool left_chunks = by_chunks(args.a.data, c.left_by_rows ? args.a.row_stride : args.a.column_stride);
+    const bool right_chunks = by_chunks(args.b.data, c.right_by_rows ? args.b.row_stride : args.b.column_stride);
+    const auto kernel = !c.left_by_rows   ? gemm_kernel<S, false, true>
+                        : c.right_by_rows ? gemm_kernel<S, true, true>
+                                          : gemm_kernel<S, true, false>;
+    return run(gemm_launch<GemmShape>(args), what, kernel, args, total, left_chunks, right_chunks, pairs);
+  }
+}
+
+template <class S>
+void test_product(const Case& c) {
   const int64_t m = c.m, n = c.n, k = c.k;
   const int64_t left_stride = (c.left_by_rows ? k : m) + c.padding,
                 right_stride = (c.right_by_rows ? n : k) + c.padding;
@@ -48,12 +64,7 @@ void test_product(const Case& c) {
   args.pre = {(c.epilogue == Epilogue::gradient ? pre_in : pre_out).data(), stride, 1};
   args.activated = {activated.data(), stride, 1};
   if (c.gated) args.up = {up.data(), stride, 1}, args.gradient_up = {gradient_up.data(), stride, 1};
-  const Matrix<float> sum = {total.data(), stride, 1};
-  const bool left_chunks = by_chunks(a.data(), left_stride), right_chunks = by_chunks(b.data(), right_stride);
-  const auto kernel = !c.left_by_rows   ? gemm_kernel<S, false, true>
-                      : c.right_by_rows ? gemm_kernel<S, true, true>
-                                        : gemm_kernel<S, true, false>;
-  if (!run(gemm_launch(args), what, kernel, args, sum, left_chunks, right_chunks, stride % 2 == 0)) return;
+  if (!run_product<S>(c, what, args, {total.data(), stride, 1})) return;
 
   const auto av = a.values(), bv = b.values(), biasv = bias.values(), prev = pre_in.values(), upv = up.values();
   std::vector<double> e_out(m * n), e_pre(m * n), e_activated(m * n), e_up(m * n);
@@ -104,6 +115,10 @@ void test_products() {
     }
     test_product<bf16>({33, 20, 45, layout[0], layout[1], Epilogue::store, Activation::relu, false, 1});
     test_product<fp16>({40, 24, 72, layout[0], layout[1], Epilogue::store});
+    // a ragged slice after the ring has gone round, no depth at all, one element
+    for (const auto& s : {std::array<int64_t, 3>{136, 152, 53}, {8, 16, 0}, {1, 1, 1}})
+      test_product<float>({s[0], s[1], s[2], layout[0], layout[1], Epilogue::store});
+    test_product<float>({33, 20, 45, layout[0], layout[1], Epilogue::accumulate, Activation::relu, false, 1});
   }
   for (int kind = 0; kind < 4; ++kind)
     for (Epilogue epilogue : {Epilogue::bias, Epilogue::bias_activation, Epilogue::gradient})
@@ -111,8 +126,11 @@ void test_products() {
         if (epilogue == Epilogue::bias && (gated || kind > 0)) continue;
         test_product<bf16>({29, 45, 40, true, epilogue == Epilogue::gradient, epilogue, Activation(kind), gated, 2});
         if (kind == 1) test_product<fp16>({29, 48, 40, true, false, epilogue, Activation(kind), gated});
+        test_product<float>(
+            {29, 45, 12, true, epilogue == Epilogue::gradient, epilogue, Activation(kind), gated, kind});
       }
   test_product<bf16>({1030, 136, 8, true, false, Epilogue::store});  // more block rows than a group has
+  test_product<float>({1030, 136, 1, true, false, Epilogue::store});
 }
 
 }  // namespace

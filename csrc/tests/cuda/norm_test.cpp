@@ -20,7 +20,7 @@ void test_norm(int64_t rows, int64_t columns, bool plain, double mean_at) {
       bias("bias", random_values<S>(columns, 15)), out("out", n), sum("sum", n), dx("dx", n),
       dweight("dweight", columns), dbias("dbias", columns);
   Device<float> mean("mean", rows), rstd("rstd", rows);
-  const bool by_chunks = columns % row_step == 0;
+  const bool by_chunks = columns % row_step<S> == 0;
   const double eps = 1e-3;
 
   NormArgs<S> args = {rows,        columns, x.data(),   residual.data(), weight.data(),
@@ -72,6 +72,11 @@ void test_shapes() {
     }
   test_norm<fp16, true>(2, 44, false, 30);  // what is beyond the tail would be far from the mean
   test_norm<fp16, false>(1, 40, false, 0);
+  for (int64_t columns : {4, 33, 1028}) {
+    test_norm<float, true>(5, columns, columns == 33, 0);
+    test_norm<float, false>(5, columns, columns != 33, 0);
+  }
+  test_norm<float, true>(2, 45, false, 30);
 }
 
 // A constant row of a layer norm is exactly zeros.

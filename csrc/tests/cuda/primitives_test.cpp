@@ -3,6 +3,7 @@
 #include "cuda/ptx.cuh"
 
 #include <cstdlib>
+#include <cstring>
 
 #include "tests/cuda/device.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 using namespace laim::cuda;
 
-constexpr int results = 24;  // 32-bit words of each lane
+constexpr int results = 25;  // 32-bit words of each lane
 
 // One warp. a: (16, 16), b: (16, 8), small integers; x: 64 floats; out: (32, results).
 template <class S>
@@ -23,6 +24,8 @@ primitives_kernel(const S* a, const S* b, const float* x, uint32_t* out) {
   if (lane < 16) cp_async_16(shared + 256 + lane * 8, b + lane * 8, 16);
   cp_async_commit();
   cp_async_16(shared + 384 + lane * 8, a + lane * 8, lane % 9 * 2);  // the rest of the 16 bytes becomes zeros
+  float* const numbers = reinterpret_cast<float*>(shared + 640);
+  cp_async_4(numbers + lane, x + lane, lane % 3 != 0);
   cp_async_commit();
   cp_async_wait<1>();
   warp_barrier();
@@ -46,6 +49,7 @@ primitives_kernel(const S* a, const S* b, const float* x, uint32_t* out) {
   for (int mask = 1; mask < 32; mask *= 2) put(pack<S>(shuffle_xor(own, mask), 0.0f));
   put(pack<S>(exp2_approx(float(lane - 16)), 0.0f));
   put(uint32_t(lane));
+  put(load_shared(reinterpret_cast<const uint32_t*>(numbers + lane)));
 }
 
 template <class S>
@@ -58,7 +62,7 @@ void test_primitives(std::FILE* file) {
   Device<float> in_x("x", x);
   Device<uint32_t> out("out", 32 * results);
   const std::string what = std::string(name_of<S>) + " primitives";
-  if (!run({1, 1, 1, 32, 384 * 2 + 512}, what, primitives_kernel<S>, static_cast<const S*>(in_a.data()),
+  if (!run({1, 1, 1, 32, 640 * 2 + 128}, what, primitives_kernel<S>, static_cast<const S*>(in_a.data()),
            static_cast<const S*>(in_b.data()), static_cast<const float*>(in_x.data()), out.data()))
     return;
   const auto found = out.values();
@@ -88,6 +92,9 @@ void test_primitives(std::FILE* file) {
     check(word(lane, 16) == both(stored<S>(double(x[lane])), stored<S>(double(x[32 + lane]))), at + "pack");
     for (int i = 0; i < 5; ++i)
       check(word(lane, 17 + i) == both(stored<S>(double(x[lane ^ 1 << i])), S{0}), at + "shuffle");
+    uint32_t bits;
+    std::memcpy(&bits, &x[lane], 4);
+    check(word(lane, 24) == (lane % 3 == 0 ? 0 : bits), at + "cp.async of a number");
     check(word(lane, 22) == both(stored<S>(std::ldexp(1.0, lane - 16)), S{0}), at + "exp2 of an integer");
   }
 }

@@ -142,6 +142,14 @@ void test_copies() {
   finds("the thread ends too early", {"ends before it has waited"}, [&] { copy([] { cp_async_commit(); }); });
   finds("misaligned source", {"misaligned source of cp.async"}, [&] { cp_async_16(own(), source() + 1, 8); });
   finds("source out of bounds", {"out of bounds", "input"}, [&] { cp_async_16(own(), input.data() + 256, 4); });
+  finds("source of a single number out of bounds", {"out of bounds", "input"},
+        [&] { cp_async_4(own(), input.data() + 256, true); });
+  accepts("a single number, or zero", [&] {
+    cp_async_4(own(), source(), true), cp_async_4(own() + 4, input.data() + 256, false);
+    cp_async_commit(), cp_async_wait<0>();
+    if (word(thread_index()) != 7 || load_shared(reinterpret_cast<uint32_t*>(own()) + 1) != 0)
+      shim::fail("the copy brought something else", shim::Site());
+  });
   accepts("no valid bytes read nothing",
           [&] { cp_async_16(own(), input.data() + 256, 0), cp_async_commit(), cp_async_wait<0>(); });
 }
