@@ -1,6 +1,7 @@
 # make demo   set up, run the main job, print the answer and the report's path
 # make test   set up, lint, C++ tests, Python tests
 # make study-NAME   a claim that takes minutes to check, into docs/results (NAME: STUDIES below); QUICK=1: seconds, into build/studies
+# make twin       the ops' CUDA side on a CPU; make cuda, the module with CUDA kernels builds and loads
 # make sanitize   the C++ tests under ASan and UBSan; make fuzz, wrong inputs for every reader of files; make results, make picture, make sample-picture, make history   what README and docs show
 PYTHON ?= python3
 VENV := .venv
@@ -10,13 +11,13 @@ STUDIES := calibration laws-speed learning entropy transfer multiplier aa plante
 INSTALLED := $(VENV)/.installed
 SOURCES := $(shell git ls-files CMakeLists.txt pyproject.toml build_backend csrc laimbench 2>/dev/null)
 
-.PHONY: demo test lint ctest pytest quick-studies chinchilla sanitize fuzz results picture sample-picture history clean
+.PHONY: demo test lint ctest twin cuda pytest quick-studies chinchilla sanitize fuzz results picture sample-picture history clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
 	$(BIN)/laimbench demo --out report
 
-test: lint ctest pytest quick-studies
+test: lint ctest twin cuda pytest quick-studies
 
 # A torch that is on the machine already is used through --system-site-packages; else scripts/ensure_torch.py gets a CPU build.
 $(VENV)/.ready: scripts/ensure_torch.py
@@ -53,6 +54,25 @@ sanitize: $(VENV)/.tested
 pytest: $(VENV)/.tested
 	mkdir -p build/pytest
 	cd build/pytest && $(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests -c $(CURDIR)/pyproject.toml --rootdir=$(CURDIR) --import-mode=importlib -p no:cacheprovider
+
+# The ops' CUDA side, whole, without a GPU: a build whose ops run the CUDA kernels on CPU tensors, under the shim.
+build/twin/.built: $(VENV)/.tested $(SOURCES)
+	rm -rf build/twin/site
+	$(BIN)/python -m pip install --quiet --no-deps --target build/twin/site -C cmake.define.LAIMBENCH_CUDA=TWIN -C build-dir=build/twin/cmake .
+	touch $@
+
+twin: build/twin/.built
+	mkdir -p build/pytest
+	cd build/pytest && PYTHONPATH=$(CURDIR)/build/twin/site $(CURDIR)/$(BIN)/python -m pytest \
+	  $(addprefix $(CURDIR)/tests/ops/test_,against_reference.py autograd.py cuda.py) -c $(CURDIR)/pyproject.toml --rootdir=$(CURDIR) \
+	  --import-mode=importlib -p no:cacheprovider
+
+# The module with its CUDA kernels builds, and loads where there is no driver.
+cuda: $(VENV)/.tested
+	if command -v nvcc >/dev/null; then \
+	  $(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/cuda/site -C cmake.define.LAIMBENCH_CUDA=ON -C build-dir=build/cuda/cmake . && \
+	  cd build/cuda && PYTHONPATH=site $(CURDIR)/$(BIN)/python -c "from laimbench.ops._extension import BUILD; assert BUILD['cuda'] == 'device'; print('CUDA module:', BUILD['cuda_archs'])"; \
+	else echo "skipped: the CUDA module, for nvcc is missing"; fi
 
 # Wrong inputs for every reader, as many as a night has time for; those that went wrong are kept.
 INPUTS ?= 1000000

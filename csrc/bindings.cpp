@@ -24,7 +24,13 @@ PYBIND11_MODULE(_C, module) {
     info["isa_reason"] = laim::isa_reason();
     info["isas_built"] = built;
     info["isas_supported"] = supported;
-    info["cuda_archs"] = std::vector<std::string>();
+#ifdef LAIM_CUDA_BUILD
+    info["cuda"] = LAIM_CUDA_BUILD;  // "device", or "twin": the CUDA kernels run on CPU tensors, under the shim
+    info["cuda_archs"] = LAIM_CUDA_ARCHS;
+#else
+    info["cuda"] = "";
+    info["cuda_archs"] = "";
+#endif
     return info;
   });
 }

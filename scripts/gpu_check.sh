@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Everything about the CUDA kernels that needs a GPU. NEVER RUN SO FAR: no GPU was at hand. Needs nvcc >= 12.4, a C++ compiler
-# and a card from Ampere on; no network, no Python.
+# and a card from Ampere on; for 4 and 5 also Python with a CUDA build of torch >= 2.11, pybind11, scikit-build-core and pytest
+# (PYTHON, default python3). No network.
 #
-#   scripts/gpu_check.sh [folder]    builds into folder (build/gpu), writes folder/result.txt
+#   scripts/gpu_check.sh [folder]    builds into folder (build/gpu), writes folder/result.txt and folder/bench.json
 #
 # 1. the primitives on the card and their host twins: the same bytes   2. every kernel's test, the one that ctest runs under
-# the shim, against fp64   3. the same under compute-sanitizer's memcheck and racecheck, where it is installed
+# the shim, against fp64   3. the same under compute-sanitizer's memcheck and racecheck, where it is installed   4. the ops on
+# CUDA tensors: random cases against float64 by the error rule, opcheck, torch.compile   5. times against stock eager,
+# torch.compile and SDPA's flash and cuDNN backends
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/gpu}
@@ -32,5 +35,19 @@ if command -v compute-sanitizer >/dev/null; then
   done
 else
   echo "skipped: compute-sanitizer is not here"
+fi
+
+python=${PYTHON:-python3}
+if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+  "$python" -m pip install --quiet --no-build-isolation --no-deps --target "$out/site" --upgrade \
+    -C cmake.define.LAIMBENCH_CUDA=ON -C cmake.define.LAIMBENCH_CUDA_ARCHS=native -C build-dir="$out/cmake" .
+  export PYTHONPATH="$PWD/$out/site" LAIMBENCH_TEST_DEVICE=cuda
+  here=$PWD
+  mkdir -p "$out/run" && cd "$out/run"
+  check "$python" -m pytest -q "$here"/tests/ops/test_{against_reference,autograd,cuda}.py -c "$here/pyproject.toml" \
+    --rootdir="$here" --import-mode=importlib --noconftest -p no:cacheprovider
+  check "$python" -m laimbench bench --suite cuda --device cuda --dtypes bf16 --json ../bench.json
+else
+  echo "skipped: no torch that sees a GPU"
 fi
 exit $failed

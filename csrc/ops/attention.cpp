@@ -1,12 +1,19 @@
+#include "ops/device.h"
 #include "ops/ops.h"
 
-namespace laim {
+namespace laim::LAIM_ON {
 namespace {
 
 // (B, S, H, D) in memory, seen as (B, H, S, D): what a model reshapes to (B, S, H * D) without a copy.
 template <class S>
-Tensor empty_heads(int64_t batch, int64_t heads, int64_t rows, int64_t channels) {
-  return torch::stable::transpose(empty_of<S>({batch, rows, heads, channels}), 1, 2);
+Tensor empty_heads(const Device& on, int64_t batch, int64_t heads, int64_t rows, int64_t channels) {
+  return torch::stable::transpose(empty_of<S>(on, {batch, rows, heads, channels}), 1, 2);
+}
+
+// With channels as the device's kernels can read them.
+Tensor readable(const Tensor& tensor) {
+  const bool as_it_is = Device::any_channel_stride || tensor.dim() != 4 || tensor.stride(3) == 1;
+  return as_it_is ? tensor : packed(tensor);
 }
 
 template <class S>
@@ -39,12 +46,13 @@ AttentionArgs<S> arguments(const Tensor& q, const Tensor& k, const Tensor& v, bo
 
 std::tuple<Tensor, Tensor> attention(Tensor q, Tensor k, Tensor v, bool causal, double scale,
                                      OptionalTensor key_lengths, int64_t window) {
-  return with_storage_type(q, [&](auto storage) -> std::tuple<Tensor, Tensor> {
+  const Device on(q);
+  return Device::with_storage_type(q, [&](auto storage) -> std::tuple<Tensor, Tensor> {
     using S = decltype(storage);
-    key_lengths = packed(key_lengths);
-    const Tensor out = empty_heads<S>(q.size(0), q.size(1), q.size(2), q.size(3));
-    const Tensor lse = empty_of<Compute<S>>({q.size(0), q.size(1), q.size(2)});
-    kernels<S>().attention(arguments<S>(q, k, v, causal, scale, key_lengths, window, out, lse), torch_threads());
+    key_lengths = packed(key_lengths), q = readable(q), k = readable(k), v = readable(v);
+    const Tensor out = empty_heads<S>(on, q.size(0), q.size(1), q.size(2), q.size(3));
+    const Tensor lse = empty_of<Compute<S>>(on, {q.size(0), q.size(1), q.size(2)});
+    on.attention(arguments<S>(q, k, v, causal, scale, key_lengths, window, out, lse));
     return {out, lse};
   });
 }
@@ -52,20 +60,22 @@ std::tuple<Tensor, Tensor> attention(Tensor q, Tensor k, Tensor v, bool causal, 
 std::tuple<Tensor, Tensor, Tensor> attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor out,
                                                       Tensor lse, bool causal, double scale, OptionalTensor key_lengths,
                                                       int64_t window) {
-  return with_storage_type(q, [&](auto storage) -> std::tuple<Tensor, Tensor, Tensor> {
+  const Device on(q);
+  return Device::with_storage_type(q, [&](auto storage) -> std::tuple<Tensor, Tensor, Tensor> {
     using S = decltype(storage);
-    key_lengths = packed(key_lengths);
+    key_lengths = packed(key_lengths), q = readable(q), k = readable(k), v = readable(v);
+    gradient = readable(gradient);
     if (out.stride(3) != 1) out = packed(out);
-    const Tensor gradient_q = empty_heads<S>(q.size(0), q.size(1), q.size(2), q.size(3));
-    const Tensor gradient_k = empty_heads<S>(k.size(0), k.size(1), k.size(2), k.size(3));
-    const Tensor gradient_v = empty_heads<S>(v.size(0), v.size(1), v.size(2), v.size(3));
+    const Tensor gradient_q = empty_heads<S>(on, q.size(0), q.size(1), q.size(2), q.size(3));
+    const Tensor gradient_k = empty_heads<S>(on, k.size(0), k.size(1), k.size(2), k.size(3));
+    const Tensor gradient_v = empty_heads<S>(on, v.size(0), v.size(1), v.size(2), v.size(3));
     const Tensor packed_lse = packed(lse);
     AttentionBackwardArgs<S> args = {arguments<S>(q, k, v, causal, scale, key_lengths, window, out, packed_lse),
                                      read4<S>(gradient), view4<S>(gradient_q), view4<S>(gradient_k),
                                      view4<S>(gradient_v)};
-    kernels<S>().attention_backward(args, torch_threads());
+    on.attention_backward(args);
     return {gradient_q, gradient_k, gradient_v};
   });
 }
 
-}  // namespace laim
+}  // namespace laim::LAIM_ON

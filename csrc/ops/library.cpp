@@ -1,5 +1,5 @@
-// The ops' schemas and their CPU implementations. Fakes and autograd are registered in Python, beside each op.
-#include "ops/ops.h"
+// The ops' schemas. Their implementations are registered in register.cpp, fakes and autograd in Python, beside each op.
+#include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(laimbench, library) {
   library.def(
@@ -36,20 +36,4 @@ STABLE_TORCH_LIBRARY(laimbench, library) {
   library.def(
       "linear_cross_entropy(Tensor x, Tensor w, Tensor? b, Tensor target, int ignore_index, Tensor? scale,"
       " bool with_gradients) -> (Tensor, Tensor, Tensor, Tensor)");
-}
-
-STABLE_TORCH_LIBRARY_IMPL(laimbench, CPU, library) {
-  library.impl("attention", TORCH_BOX(&laim::attention));
-  library.impl("attention_backward", TORCH_BOX(&laim::attention_backward));
-  library.impl("linear", TORCH_BOX(&laim::linear));
-  library.impl("linear_backward", TORCH_BOX(&laim::linear_backward));
-  library.impl("mlp", TORCH_BOX(&laim::mlp));
-  library.impl("mlp_backward", TORCH_BOX(&laim::mlp_backward));
-  library.impl("gated_mlp", TORCH_BOX(&laim::gated_mlp));
-  library.impl("gated_mlp_backward", TORCH_BOX(&laim::gated_mlp_backward));
-  library.impl("layer_norm", TORCH_BOX(&laim::layer_norm));
-  library.impl("layer_norm_backward", TORCH_BOX(&laim::layer_norm_backward));
-  library.impl("rms_norm", TORCH_BOX(&laim::rms_norm));
-  library.impl("rms_norm_backward", TORCH_BOX(&laim::rms_norm_backward));
-  library.impl("linear_cross_entropy", TORCH_BOX(&laim::linear_cross_entropy));
 }

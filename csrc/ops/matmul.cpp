@@ -3,7 +3,7 @@
 #include <array>
 #include <type_traits>
 
-namespace laim {
+namespace laim::LAIM_ON {
 namespace {
 
 template <class S>
@@ -26,11 +26,9 @@ Tensor stock_matmul(const Operand& a, const Operand& b, const OptionalTensor& bi
   return torch::stable::detail::to<Tensor>(stack[0]);
 }
 
-// Whether the product is ours. Of bf16 with few rows it is stock's even where ours multiplies pairs: packing the right
-// operand is what takes the time then, and stock does less of it (32 rows: 0.87 of stock's speed, 1 row: 0.5).
 template <class S>
 bool own_product(const Operand& a) {
-  return kernels<S>().gemm != nullptr && (!std::is_same_v<S, bf16> || a.m() >= 64);
+  return Device::own_product<S>(a.m());
 }
 
 template <class S>
@@ -46,124 +44,134 @@ GemmArgs<S> operands(const Operand& a, const Operand& b) {
 }
 
 template <class S>
-GemmArgs<S> arguments(const Operand& a, const Operand& b, const Tensor& out) {
+GemmArgs<S> arguments(const Operand& a, const Operand& b, S* out) {
   GemmArgs<S> args = operands<S>(a, b);
-  args.out = {out_of<S>(out), b.n(), 1};
+  args.out = {out, b.n(), 1};
   return args;
 }
 
 template <class S>
-void run(const GemmArgs<S>& args, const Matrix<Compute<S>>& total = {}) {
-  kernels<S>().gemm(args, total, torch_threads());
-}
-
-template <class S>
-void run(const ActivationArgs<S>& args) {
-  kernels<S>().activation(args, torch_threads());
+void run(const Device& on, const Operand& a, const Operand& b, const OptionalTensor& bias, S* out) {
+  GemmArgs<S> args = arguments<S>(a, b, out);
+  if (bias) args.epilogue = Epilogue::bias, args.bias = data_of<S>(*bias);
+  on.gemm<S>(args, {});
 }
 
 }  // namespace
 
 Operand rows_operand(const Tensor& tensor) { return {tensor, rows_of(tensor), tensor.size(tensor.dim() - 1)}; }
 
-Tensor matmul(const Operand& a, const Operand& b, const OptionalTensor& bias) {
-  return with_storage_type(a.tensor, [&](auto storage) {
+Tensor matmul(const Device& on, const Operand& a, const Operand& b, const OptionalTensor& bias) {
+  return Device::with_storage_type(a.tensor, [&](auto storage) {
     using S = decltype(storage);
     if (!own_product<S>(a)) return stock_matmul(a, b, bias);
-    const Tensor out = empty_of<S>({a.m(), b.n()});
-    GemmArgs<S> args = arguments<S>(a, b, out);
-    if (bias) args.epilogue = Epilogue::bias, args.bias = data_of<S>(*bias);
-    run(args);
+    const Tensor out = empty_of<S>(on, {a.m(), b.n()});
+    run(on, a, b, bias, out_of<S>(out));
     return out;
   });
 }
 
-void matmul_accumulate(const Operand& a, const Operand& b, const Tensor& total) {
-  with_storage_type(a.tensor, [&](auto storage) {
+void matmul_into(const Device& on, const Operand& a, const Operand& b, const OptionalTensor& bias, const Tensor& out) {
+  Device::with_storage_type(a.tensor, [&](auto storage) {
+    using S = decltype(storage);
+    Tensor into = out;
+    if (own_product<S>(a))
+      run(on, a, b, bias, out_of<S>(out));
+    else
+      torch::stable::copy_(into, stock_matmul(a, b, bias));
+  });
+}
+
+void matmul_accumulate(const Device& on, const Operand& a, const Operand& b, const Tensor& total) {
+  Device::with_storage_type(a.tensor, [&](auto storage) {
     using S = decltype(storage);
     if (!own_product<S>(a)) {
       const Tensor part = stock_matmul(a, b, std::nullopt);
       // One row of all elements: the sum over rows of a single row is that row, added in the compute type.
-      column_sum_into({part, 1, part.numel()}, total, true);
+      column_sum_into(on, {part, 1, part.numel()}, total, true);
     } else {
       GemmArgs<S> args = operands<S>(a, b);
       args.epilogue = Epilogue::accumulate;
-      run(args, {out_of<Compute<S>>(total), b.n(), 1});
+      on.gemm(args, {out_of<Compute<S>>(total), b.n(), 1});
     }
   });
 }
 
-Tensor matmul_sum(const Operand& a, const Operand& b, const Operand& c, const Operand& d) {
-  const Tensor first = matmul(a, b);
-  const bool narrow = first.scalar_type() == ScalarType::BFloat16;
-  const Tensor total = narrow ? torch::stable::to(first, ScalarType::Float) : first;
-  matmul_accumulate(c, d, total);
-  return narrow ? torch::stable::to(total, ScalarType::BFloat16) : total;
+Tensor matmul_sum(const Device& on, const Operand& a, const Operand& b, const Operand& c, const Operand& d) {
+  const Tensor first = matmul(on, a, b);
+  return Device::with_storage_type(a.tensor, [&](auto storage) {
+    using S = decltype(storage);
+    constexpr bool narrow = !std::is_same_v<S, Compute<S>>;
+    const Tensor total = narrow ? torch::stable::to(first, scalar_type<Compute<S>>()) : first;
+    matmul_accumulate(on, c, d, total);
+    return narrow ? torch::stable::to(total, scalar_type<S>()) : total;
+  });
 }
 
-Activated matmul_activation(const Operand& a, const Operand& b, const OptionalTensor& bias, Activation activation,
-                            bool keep_pre, const OptionalTensor& up) {
-  return with_storage_type(a.tensor, [&](auto storage) -> Activated {
+Activated matmul_activation(const Device& on, const Operand& a, const Operand& b, const OptionalTensor& bias,
+                            Activation activation, bool keep_pre, const OptionalTensor& up) {
+  return Device::with_storage_type(a.tensor, [&](auto storage) -> Activated {
     using S = decltype(storage);
     const Shape shape = {a.m(), b.n()};
-    const Tensor value = empty_of<S>(shape);
+    const Tensor value = empty_of<S>(on, shape);
     if (!own_product<S>(a)) {
       const Tensor pre = stock_matmul(a, b, bias);
-      run<S>({pre.numel(), activation, data_of<S>(pre), nullptr, out_of<S>(value), nullptr, data_of<S>(up)});
-      return {keep_pre ? pre : empty_of<S>({0}), value};
+      on.activation<S>({pre.numel(), activation, data_of<S>(pre), nullptr, out_of<S>(value), nullptr, data_of<S>(up)});
+      return {keep_pre ? pre : empty_of<S>(on, {0}), value};
     } else {
-      const Tensor pre = empty_of<S>(keep_pre ? shape : Shape{0});
-      GemmArgs<S> args = arguments<S>(a, b, value);
+      const Tensor pre = empty_of<S>(on, keep_pre ? shape : Shape{0});
+      GemmArgs<S> args = arguments<S>(a, b, out_of<S>(value));
       args.epilogue = Epilogue::bias_activation;
       args.activation = activation;
       args.bias = data_of<S>(bias);
       if (keep_pre) args.pre = {out_of<S>(pre), b.n(), 1};
       if (up) args.up = {data_of<S>(up), b.n(), 1};
-      run(args);
+      on.gemm<S>(args, {});
       return {pre, value};
     }
   });
 }
 
-ActivationGradient matmul_activation_gradient(const Operand& a, const Operand& b, const Tensor& pre,
+ActivationGradient matmul_activation_gradient(const Device& on, const Operand& a, const Operand& b, const Tensor& pre,
                                               Activation activation, const OptionalTensor& up) {
-  return with_storage_type(a.tensor, [&](auto storage) -> ActivationGradient {
+  return Device::with_storage_type(a.tensor, [&](auto storage) -> ActivationGradient {
     using S = decltype(storage);
     const Shape shape = {a.m(), b.n()};
-    const ActivationGradient made = {empty_of<S>(shape), empty_of<S>(shape), empty_of<S>(up ? shape : Shape{0})};
+    const ActivationGradient made = {empty_of<S>(on, shape), empty_of<S>(on, shape),
+                                     empty_of<S>(on, up ? shape : Shape{0})};
     S* gradient_up = up ? out_of<S>(made.gradient_up) : nullptr;
     if (!own_product<S>(a)) {
       const Tensor product = stock_matmul(a, b, std::nullopt);
-      run<S>({pre.numel(), activation, data_of<S>(pre), data_of<S>(product), out_of<S>(made.activated),
-              out_of<S>(made.gradient), data_of<S>(up), gradient_up});
+      on.activation<S>({pre.numel(), activation, data_of<S>(pre), data_of<S>(product), out_of<S>(made.activated),
+                        out_of<S>(made.gradient), data_of<S>(up), gradient_up});
     } else {
-      GemmArgs<S> args = arguments<S>(a, b, made.gradient);
+      GemmArgs<S> args = arguments<S>(a, b, out_of<S>(made.gradient));
       args.epilogue = Epilogue::gradient;
       args.activation = activation;
       args.pre = {out_of<S>(pre), b.n(), 1};
       args.activated = {out_of<S>(made.activated), b.n(), 1};
       if (up) args.up = {data_of<S>(up), b.n(), 1}, args.gradient_up = {gradient_up, b.n(), 1};
-      run(args);
+      on.gemm<S>(args, {});
     }
     return made;
   });
 }
 
-void column_sum_into(const Operand& in, const Tensor& total, bool accumulate) {
-  with_storage_type(in.tensor, [&](auto storage) {
+void column_sum_into(const Device& on, const Operand& in, const Tensor& total, bool accumulate) {
+  Device::with_storage_type(in.tensor, [&](auto storage) {
     using S = decltype(storage);
     const ColumnSumArgs<S> args = {in.rows, in.columns, view<S>(in), out_of<Compute<S>>(total), accumulate};
-    kernels<S>().column_sum(args, torch_threads());
+    on.column_sum(args);
   });
 }
 
-Tensor column_sum(const Operand& in) {
-  return with_storage_type(in.tensor, [&](auto storage) {
+Tensor column_sum(const Device& on, const Operand& in) {
+  return Device::with_storage_type(in.tensor, [&](auto storage) {
     using S = decltype(storage);
-    const Tensor total = empty_of<Compute<S>>({in.columns});
-    column_sum_into(in, total, false);
-    return std::is_same_v<S, bf16> ? torch::stable::to(total, ScalarType::BFloat16) : total;
+    const Tensor total = empty_of<Compute<S>>(on, {in.columns});
+    column_sum_into(on, in, total, false);
+    return std::is_same_v<S, Compute<S>> ? total : torch::stable::to(total, scalar_type<S>());
   });
 }
 
-}  // namespace laim
+}  // namespace laim::LAIM_ON

@@ -7,7 +7,7 @@
 #include "ops/matmul.h"
 #include "ops/ops.h"
 
-namespace laim {
+namespace laim::LAIM_ON {
 namespace {
 
 Tensor shaped(const Tensor& tensor, const Shape& shape) { return torch::stable::view(tensor, shape); }
@@ -17,7 +17,7 @@ Activation checked(int64_t activation) {
   return static_cast<Activation>(activation);
 }
 
-Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
+Tensor nothing(const Device& on, const Tensor& like) { return on.empty({0}, like.scalar_type()); }
 
 struct Forward {
   Tensor out, pre, up;  // pre and up are empty unless kept, up also without w_up
@@ -30,11 +30,12 @@ Forward forward(Tensor x, Tensor w1, OptionalTensor b1, OptionalTensor w_up, Ten
               (!b1 || b1->numel() == w1.size(0)) && (!b2 || b2->numel() == w2.size(0)) &&
               (!w_up || (w_up->dim() == 2 && w_up->size(0) == w1.size(0) && w_up->size(1) == w1.size(1))),
           "laimbench::mlp: shapes of x and the weights do not fit");
+  const Device on(x);
   const Operand rows = rows_operand(x);
-  const OptionalTensor up = w_up ? OptionalTensor(matmul(rows, rows_operand(*w_up).t())) : std::nullopt;
-  const Activated hidden = matmul_activation(rows, rows_operand(w1).t(), b1, checked(activation), keep, up);
-  const Tensor out = matmul(rows_operand(hidden.value), rows_operand(w2).t(), b2);
-  return {shaped(out, with_last(shape_of(x), w2.size(0))), hidden.pre, keep && up ? *up : nothing(x)};
+  const OptionalTensor up = w_up ? OptionalTensor(matmul(on, rows, rows_operand(*w_up).t())) : std::nullopt;
+  const Activated hidden = matmul_activation(on, rows, rows_operand(w1).t(), b1, checked(activation), keep, up);
+  const Tensor out = matmul(on, rows_operand(hidden.value), rows_operand(w2).t(), b2);
+  return {shaped(out, with_last(shape_of(x), w2.size(0))), hidden.pre, keep && up ? *up : nothing(on, x)};
 }
 
 struct Gradients {
@@ -51,20 +52,21 @@ Gradients backward(Tensor gradient, Tensor x, Tensor w1, OptionalTensor w_up, Te
               w_up.has_value() == up.has_value() && (!w_up || w_up->numel() == w1.numel()) &&
               (!up || up->numel() == pre.numel()),
           "laimbench::mlp: shapes of the gradient, x and the weights do not fit");
-  const ActivationGradient hidden = matmul_activation_gradient(g, rows_operand(w2), pre, checked(activation), up);
+  const Device on(x);
+  const ActivationGradient hidden = matmul_activation_gradient(on, g, rows_operand(w2), pre, checked(activation), up);
   const Operand h = rows_operand(hidden.gradient), h_up = rows_operand(hidden.gradient_up);
-  const Tensor gradient_w2 = matmul(g.t(), rows_operand(hidden.activated));
-  const Tensor gradient_w1 = matmul(h.t(), rows);
-  const Tensor gradient_w_up = up ? matmul(h_up.t(), rows) : nothing(x);
+  const Tensor gradient_w2 = matmul(on, g.t(), rows_operand(hidden.activated));
+  const Tensor gradient_w1 = matmul(on, h.t(), rows);
+  const Tensor gradient_w_up = up ? matmul(on, h_up.t(), rows) : nothing(on, x);
   const auto through = [&] {
-    return up ? matmul_sum(h, rows_operand(w1), h_up, rows_operand(*w_up)) : matmul(h, rows_operand(w1));
+    return up ? matmul_sum(on, h, rows_operand(w1), h_up, rows_operand(*w_up)) : matmul(on, h, rows_operand(w1));
   };
-  return {need_x ? shaped(through(), shape_of(x)) : nothing(x),
+  return {need_x ? shaped(through(), shape_of(x)) : nothing(on, x),
           gradient_w1,
-          need_b1 ? column_sum(h) : nothing(x),
+          need_b1 ? column_sum(on, h) : nothing(on, x),
           gradient_w_up,
           gradient_w2,
-          need_b2 ? column_sum(g) : nothing(x)};
+          need_b2 ? column_sum(on, g) : nothing(on, x)};
 }
 
 }  // namespace
@@ -72,15 +74,17 @@ Gradients backward(Tensor gradient, Tensor x, Tensor w1, OptionalTensor w_up, Te
 Tensor linear(Tensor x, Tensor w, OptionalTensor b) {
   x = packed(x), w = packed(w), b = packed(b);
   require(w.dim() == 2 && x.size(x.dim() - 1) == w.size(1), "laimbench::linear: shapes of x and w do not fit");
-  return shaped(matmul(rows_operand(x), rows_operand(w).t(), b), with_last(shape_of(x), w.size(0)));
+  const Device on(x);
+  return shaped(matmul(on, rows_operand(x), rows_operand(w).t(), b), with_last(shape_of(x), w.size(0)));
 }
 
 std::tuple<Tensor, Tensor, Tensor> linear_backward(Tensor gradient, Tensor x, Tensor w, bool need_x, bool need_b) {
   gradient = packed(gradient), x = packed(x), w = packed(w);
+  const Device on(x);
   const Operand g = rows_operand(gradient);
-  const Tensor gradient_x = need_x ? shaped(matmul(g, rows_operand(w)), shape_of(x)) : nothing(x);
-  const Tensor gradient_w = matmul(g.t(), rows_operand(x));
-  return {gradient_x, gradient_w, need_b ? column_sum(g) : nothing(x)};
+  const Tensor gradient_x = need_x ? shaped(matmul(on, g, rows_operand(w)), shape_of(x)) : nothing(on, x);
+  const Tensor gradient_w = matmul(on, g.t(), rows_operand(x));
+  return {gradient_x, gradient_w, need_b ? column_sum(on, g) : nothing(on, x)};
 }
 
 std::tuple<Tensor, Tensor> mlp(Tensor x, Tensor w1, OptionalTensor b1, Tensor w2, OptionalTensor b2, int64_t activation,
@@ -110,4 +114,4 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gated_mlp_backward(Tensor gradient, T
   return {made.x, made.w1, made.w_up, made.w2};
 }
 
-}  // namespace laim
+}  // namespace laim::LAIM_ON

@@ -1,11 +1,11 @@
-// The ops as torch sees them; their schemas are in library.cpp. Arguments have been checked by the Python functions;
-// what is checked here is only what would read or write outside a tensor.
+// The ops as torch sees them, registered in register.cpp; their schemas are in library.cpp. Arguments have been checked
+// by the Python functions; what is checked here is only what would read or write outside a tensor.
 #pragma once
 #include <tuple>
 
 #include "ops/tensors.h"
 
-namespace laim {
+namespace laim::LAIM_ON {
 
 std::tuple<Tensor, Tensor> attention(Tensor q, Tensor k, Tensor v, bool causal, double scale,
                                      OptionalTensor key_lengths, int64_t window);
@@ -41,4 +41,4 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> linear_cross_entropy(Tensor x, Tensor
                                                                 int64_t ignore_index, OptionalTensor scale,
                                                                 bool with_gradients);
 
-}  // namespace laim
+}  // namespace laim::LAIM_ON

@@ -1,4 +1,6 @@
-// What the ops need of torch, through LibTorch's stable ABI: tensors in, tensors out, torch's threads.
+// What the ops need of torch, through LibTorch's stable ABI: tensors in, tensors out.
+//
+// All of csrc/ops but library.cpp is compiled once for each device, into a namespace of its own (LAIM_ON).
 #pragma once
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -7,11 +9,17 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/kernels.h"
-#include "cpu/dispatch.h"
+#ifdef LAIM_CUDA
+#include "cuda/fp16.h"
+#endif
+#ifdef LAIM_TWIN
+#include "cuda/shim/launch.h"
+#endif
 
-namespace laim {
+namespace laim::LAIM_ON {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
@@ -20,9 +28,6 @@ using Shape = std::vector<int64_t>;
 
 // Throws std::runtime_error with just this text (torch turns it into RuntimeError).
 void require(bool condition, const std::string& message);
-
-// torch's thread pool as the kernels want it.
-const Parallel& torch_threads();
 
 template <class S>
 constexpr ScalarType scalar_type();
@@ -38,30 +43,12 @@ template <>
 constexpr ScalarType scalar_type<bf16>() {
   return ScalarType::BFloat16;
 }
-
-template <class S>
-const Kernels<S>& kernels() {
-  return kernels_of<S>(kernel_table(chosen_isa()));
+#ifdef LAIM_CUDA
+template <>
+constexpr ScalarType scalar_type<fp16>() {
+  return ScalarType::Half;
 }
-
-// Call body(S{}) with the storage type of the tensor.
-template <class Body>
-auto with_storage_type(const Tensor& tensor, const Body& body) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Double: return body(double{});
-    case ScalarType::Float: return body(float{});
-    case ScalarType::BFloat16: return body(bf16{});
-    default: break;
-  }
-  require(false, "laimbench: dtype not supported, expected float64, float32 or bfloat16");
-  return body(float{});
-}
-
-inline Tensor empty(const Shape& shape, ScalarType type) { return torch::stable::empty(shape, type); }
-template <class S>
-Tensor empty_of(const Shape& shape) {
-  return empty(shape, scalar_type<S>());
-}
+#endif
 
 inline Shape shape_of(const Tensor& tensor) {
   const auto sizes = tensor.sizes();
@@ -84,30 +71,22 @@ inline OptionalTensor packed(const OptionalTensor& tensor) {
 }
 
 template <class S>
+S* out_of(const Tensor& tensor) {
+  S* const data = static_cast<S*>(tensor.data_ptr());
+#ifdef LAIM_TWIN  // kernels may touch what they are given, and no byte beside it
+  int64_t elements = tensor.numel() > 0 ? 1 : 0;
+  for (int64_t d = 0; elements > 0 && d < tensor.dim(); ++d) elements += (tensor.size(d) - 1) * tensor.stride(d);
+  shim::permit(data, elements * int64_t(sizeof(S)));
+#endif
+  return data;
+}
+template <class S>
 const S* data_of(const Tensor& tensor) {
-  return static_cast<const S*>(tensor.data_ptr());
+  return out_of<S>(tensor);
 }
 template <class S>
 const S* data_of(const OptionalTensor& tensor) {
   return tensor ? data_of<S>(*tensor) : nullptr;
 }
-template <class S>
-S* out_of(const Tensor& tensor) {
-  return static_cast<S*>(tensor.data_ptr());
-}
 
-// A contiguous (rows, columns) tensor, and its transpose without moving it.
-template <class S>
-Matrix<S> matrix_of(const Tensor& tensor) {
-  return {out_of<S>(tensor), tensor.dim() > 0 ? tensor.size(tensor.dim() - 1) : 1, 1};
-}
-template <class S>
-Matrix<S> transposed(Matrix<S> matrix) {
-  return {matrix.data, matrix.column_stride, matrix.row_stride};
-}
-template <class S>
-Matrix<const S> read_only(Matrix<S> matrix) {
-  return {matrix.data, matrix.row_stride, matrix.column_stride};
-}
-
-}  // namespace laim
+}  // namespace laim::LAIM_ON

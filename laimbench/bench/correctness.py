@@ -26,13 +26,21 @@ class Verdict:
     detail: str
 
 
-def judge(case: Case, op: Callable[..., Any], stock: Callable[..., Any], dtype: torch.dtype, direction: str) -> Verdict:
+def judge(
+    case: Case,
+    op: Callable[..., Any],
+    stock: Callable[..., Any],
+    dtype: torch.dtype,
+    direction: str,
+    device: str = "cpu",
+) -> Verdict:
     """Run op, stock and the float64 reference on one input and compare outputs, with "forward+backward" also gradients.
 
     What the op raises is a verdict too: the op may be a user's.
     """
     torch.manual_seed(0)
-    inputs = case.make(dtype)
+    with torch.device(device):
+        inputs = case.make(dtype)
     with_gradients = direction == "forward+backward"
     exact_inputs = tuple(t.double() if t.is_floating_point() else t for t in inputs)
     try:

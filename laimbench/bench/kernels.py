@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+GPU_DTYPES = DTYPES | {"fp16": torch.float16}
 DIRECTIONS = ("forward", "forward+backward")
 BACKWARD_FACTOR = {"attention": 3.5}  # backward recomputes the scores: 2.5 times the forward; elsewhere twice
 
 
 @dataclass(frozen=True)
 class Case:
-    """One op on one shape. ``make(dtype)`` returns the positional tensors; those of floating type get gradients."""
+    """One op on one shape. ``make(dtype)`` returns the positional tensors, on torch's default device; those of floating type get gradients."""
 
     op: str
     shape: str
@@ -141,6 +142,14 @@ SUITES: dict[str, list[Case]] = {
         *(norm(op, t, c, r) for op in NORMS for t, c, r in (
             (64, 256, False), (4096, 256, False), (4096, 256, True), (2048, 768, False), (2048, 768, True), (512, 2048, True))),
     ],
+    # As many tokens as a step of a large model has on one GPU: 16,384; 2,048 channels in heads of 128.
+    "cuda": [
+        *(attention(16384 // s, 16, s, 128, c) for s in (512, 1024, 2048, 4096, 8192, 16384) for c in (True, False)),
+        *(attention(16384 // s, 32, s, 64) for s in (1024, 4096, 16384)),
+        *(op(16384, c) for op in (mlp, gated_mlp) for c in (768, 2048, 4096)),
+        *(linear_cross_entropy(16384, c, v) for c, v in ((768, 50257), (2048, 32000), (2048, 128256))),
+        *(norm(op, 16384, c, r) for op in NORMS for c in (768, 2048, 8192) for r in (False, True)),
+    ],
 }  # fmt: skip
 OPS = tuple(dict.fromkeys(case.op for case in SUITES["full"]))
 
@@ -170,7 +179,7 @@ def gigabytes(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...], direc
 def gradients(outs: tuple[Tensor, ...]) -> list[Tensor]:
     """Return fixed random gradients of the outputs: the same for every side, whatever its dtype."""
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(out.shape, generator=generator).to(out.dtype) for out in outs]
+    return [torch.randn(out.shape, generator=generator, device="cpu").to(out) for out in outs]
 
 
 def bound(case: Case, op: Callable[..., Any], inputs: tuple[Any, ...], direction: str) -> Callable[[], object]:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from laimbench import ops
-from laimbench.bench.kernels import DTYPES
-from laimbench.bench.timing import interleave
+from laimbench.bench.kernels import GPU_DTYPES
+from laimbench.bench.timing import clock_of, interleave
 
-PEAK_SIZE = 1536
-COPIED_FLOATS = 1 << 26  # 256 MiB: beyond caches
+PEAK_SIZE = {"cpu": 1536, "cuda": 8192}
+COPIED_FLOATS = {"cpu": 1 << 26, "cuda": 1 << 28}  # 256 MiB and 1 GiB: beyond caches
 MOSTLY = 50.0  # per cent of a limit, from which on it is said to bound a row
 
 
@@ -25,9 +25,14 @@ class Limits:
     call_s: dict[str, float]
 
     @classmethod
-    def measured(cls, dtypes: tuple[str, ...]) -> "Limits":
-        """Return what the machine reaches now, with torch's present number of threads."""
-        return cls({dtype: peak_gflops(DTYPES[dtype]) for dtype in dtypes}, _copied_gbytes_per_s(), _call_s())
+    def measured(cls, dtypes: tuple[str, ...], device: str = "cpu") -> "Limits":
+        """Return what the device reaches now, with torch's present number of threads."""
+        with torch.device(device):
+            return cls(
+                {dtype: peak_gflops(GPU_DTYPES[dtype], device) for dtype in dtypes},
+                _copied_gbytes_per_s(device),
+                _call_s(device),
+            )
 
     def or_better(self, other: "Limits") -> "Limits":
         """Return the better of each."""
@@ -54,21 +59,22 @@ class Limits:
         return {**found, "bound": bound}
 
 
-def peak_gflops(dtype: torch.dtype) -> float:
+def peak_gflops(dtype: torch.dtype, device: str = "cpu") -> float:
     """Return the GFLOP/s that a large matrix product reaches now."""
-    a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE).to(dtype) for _ in range(2))
-    seconds = interleave({"matmul": lambda: a @ b}, budget_s=0.5)["matmul"]
-    return 2e-9 * PEAK_SIZE**3 / min(seconds)
+    size = PEAK_SIZE[device]
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = interleave({"matmul": lambda: a @ b}, budget_s=0.5, clock=clock_of(device))["matmul"]
+    return 2e-9 * size**3 / min(seconds)
 
 
-def _copied_gbytes_per_s() -> float:
-    source = torch.ones(COPIED_FLOATS)
+def _copied_gbytes_per_s(device: str) -> float:
+    source = torch.ones(COPIED_FLOATS[device])
     target = torch.empty_like(source)
-    seconds = interleave({"copy": lambda: target.copy_(source)}, budget_s=0.3)["copy"]
+    seconds = interleave({"copy": lambda: target.copy_(source)}, budget_s=0.3, clock=clock_of(device))["copy"]
     return 2e-9 * source.numel() * source.element_size() / min(seconds)
 
 
-def _call_s() -> dict[str, float]:
+def _call_s(device: str) -> dict[str, float]:
     x, weight = torch.ones(1, 8, requires_grad=True), torch.ones(8, requires_grad=True)
     given = torch.ones(1, 8)
 
@@ -80,5 +86,5 @@ def _call_s() -> dict[str, float]:
         torch.autograd.backward(ops.rms_norm(x, weight), given)
         x.grad = weight.grad = None
 
-    seconds = interleave({"forward": forward, "forward+backward": both}, budget_s=0.2)
+    seconds = interleave({"forward": forward, "forward+backward": both}, budget_s=0.2, clock=clock_of(device))
     return {direction: min(found) for direction, found in seconds.items()}

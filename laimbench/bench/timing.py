@@ -15,6 +15,20 @@ SAMPLE_S = 0.005  # one sample lasts at least this long, by repeating the call
 LEVEL = 0.95
 
 
+def clock_of(device: str) -> Callable[[], float]:
+    """Return a clock in seconds that is read when the device has done all that it was given."""
+    if device == "cpu":
+        return time.perf_counter
+
+    def clock() -> float:
+        import torch
+
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return clock
+
+
 def interleave(
     sides: dict[str, Callable[[], object]],
     *,

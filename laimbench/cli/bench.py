@@ -13,11 +13,14 @@ from laimbench.cli.stores import store_option
 from laimbench.errors import InputError
 from laimbench.store_address import StoreAddress
 
+DEVICES = ("cpu", "cuda")
+
 
 def bench(
-    suite: Annotated[str, typer.Option(help="quick, cpu or full.")] = "quick",
+    suite: Annotated[str, typer.Option(help="quick, cpu, cuda or full.")] = "quick",
     ops: Annotated[str, typer.Option(help="Ops to take, comma separated; step: training steps. Default: all.")] = "",
-    dtypes: Annotated[str, typer.Option(help="fp32, bf16 or both, comma separated.")] = "fp32,bf16",
+    dtypes: Annotated[str, typer.Option(help="fp32, bf16, fp16 (on cuda), comma separated.")] = "fp32,bf16",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="Of torch; 0: as it is.")] = 0,
     compile: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Also time stock under torch.compile.")
@@ -38,14 +41,20 @@ def bench(
     import torch
 
     from laimbench.bench import bench as run_bench
-    from laimbench.bench.kernels import DTYPES, OPS, SUITES
+    from laimbench.bench.kernels import GPU_DTYPES, OPS, SUITES
     from laimbench.bench.pytest_results import read_pytest_results
     from laimbench.store import Store
+    from laimbench.train.device import require_here
 
     if suite not in SUITES:
         raise InputError(f"--suite is {suite!r}, expected one of {', '.join(SUITES)}")
     only = _choices(ops, "--ops", (*OPS, "step"))
-    kinds = _choices(dtypes, "--dtypes", tuple(DTYPES))
+    kinds = _choices(dtypes, "--dtypes", tuple(GPU_DTYPES))
+    if device not in DEVICES:
+        raise InputError(f"--device is {device!r}, expected one of {', '.join(DEVICES)}")
+    require_here("" if device == "cpu" else device)
+    if device == "cpu" and "fp16" in kinds:
+        raise InputError("--dtypes has 'fp16', which the kernels have on cuda only")
     functions = load_own(own, OPS) if own else {}
     if threads:
         torch.set_num_threads(threads)
@@ -53,7 +62,7 @@ def bench(
     if pytest is not None:
         document = read_pytest_results(pytest)
     else:
-        document = run_bench(suite, only=only or tuple(functions), dtypes=kinds, with_compile=compile, own=functions,
+        document = run_bench(suite, only=only or tuple(functions), dtypes=kinds, device=device, with_compile=compile, own=functions,
                              report=lambda row: console.print(line(row)))  # fmt: skip
     console.print(table_of(document))
     losing = [row for row in document["rows"] if row["speedup"] < 1]

@@ -74,7 +74,7 @@ def check_extension(rows: list) -> bool:
     rows.append(("kernels", True, f"built by {info['compiler']} against torch {info['built_with_torch']}"))
     supported = ", ".join(info["isas_supported"])
     rows.append(("instruction set", True, f"{info['isa']} ({info['isa_reason']}; supported: {supported})"))
-    rows.append(("CUDA kernels", bool(info["cuda_archs"]), ", ".join(info["cuda_archs"]) or "not in this build"))
+    rows.append(("CUDA kernels", bool(info["cuda_archs"]), info["cuda_archs"] or "not in this build"))
     return True
 
 

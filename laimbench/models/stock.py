@@ -1,11 +1,14 @@
 """Stock PyTorch's way of every op, with the signatures of ``laimbench.ops``: the other side of each comparison.
 
-What PyTorch offers beside it for the same op is in ``OTHERS``: a comparison is with whichever is fastest.
+What PyTorch offers beside it for the same op is in ``others``: a comparison is with whichever is fastest.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from laimbench.errors import InputError
 
@@ -109,10 +112,30 @@ def chunked_cross_entropy(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     return F.linear_cross_entropy(x, weight, target)
 
 
-# By op and name. torch.compile changes nothing of the chunked one, which is one op to it.
-OTHERS = {
+def _by_backend(name: str) -> Callable[..., Tensor]:
+    def sdpa(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
+        with sdpa_kernel(SDPBackend[name]):
+            return attention(q, k, v, causal=causal)
+
+    return sdpa
+
+
+# By device, op and name. torch.compile changes nothing of the chunked one, which is one op to it.
+_EVERYWHERE = {
     "linear_cross_entropy": {
         "as is": cross_entropy_as_is,
         **({"chunked": chunked_cross_entropy} if hasattr(F, "linear_cross_entropy") else {}),
     }
 }
+_OTHERS = {
+    "cpu": _EVERYWHERE,
+    "cuda": {
+        **_EVERYWHERE,
+        "attention": {"flash": _by_backend("FLASH_ATTENTION"), "cudnn": _by_backend("CUDNN_ATTENTION")},
+    },
+}
+
+
+def others(op: str, device: str) -> dict[str, Callable[..., Tensor]]:
+    """Return what PyTorch offers on a device beside this module's way of an op, by name; not all of it takes every dtype."""
+    return _OTHERS[device].get(op, {})

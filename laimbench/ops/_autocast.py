@@ -4,11 +4,19 @@ import torch
 from torch import Tensor
 
 
+def dtype_for(*tensors: object) -> torch.dtype | None:
+    """Return autocast's dtype on the device of the first tensor, None where it is not active."""
+    device = next((value.device.type for value in tensors if isinstance(value, Tensor)), "cpu")
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
+
+
 def cast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
     """Return the tensors in autocast's dtype where it is active (float64 is left alone, as stock leaves it)."""
-    if not torch.is_autocast_enabled("cpu"):
+    dtype = dtype_for(*tensors)
+    if dtype is None:
         return tensors
-    dtype = torch.get_autocast_dtype("cpu")
     return tuple(
         value.to(dtype)
         if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64

@@ -9,23 +9,32 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-DTYPES = (torch.float64, torch.float32, torch.bfloat16)
+from laimbench.ops._extension import BUILD
+
+_CPU, _CUDA = (torch.float64, torch.float32, torch.bfloat16), (torch.float32, torch.bfloat16, torch.float16)
+# By device, as far as this build has kernels for it. A twin's CUDA kernels run on CPU tensors.
+DTYPES = {"cpu": _CUDA if BUILD["cuda"] == "twin" else _CPU, "meta": tuple(dict.fromkeys(_CPU + _CUDA))}
+if BUILD["cuda"] == "device":
+    DTYPES["cuda"] = _CUDA
 
 
 def tensor(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
-    if value.device.type not in ("cpu", "meta"):
-        raise ValueError(f"{name} is on {value.device}, expected cpu; on other devices use the stock PyTorch op")
+    if value.device.type not in DTYPES:
+        built = " or cuda" if "cuda" in DTYPES else " (this build has no CUDA kernels)" if value.is_cuda else ""
+        raise ValueError(f"{name} is on {value.device}, expected cpu{built}; on other devices use the stock PyTorch op")
     if value.layout != torch.strided:
         raise ValueError(f"{name} has layout {value.layout}, expected torch.strided; call {name}.to_dense()")
 
 
 def floating(name: str, value: object) -> None:
     tensor(name, value)
-    if value.dtype not in DTYPES:
+    known = DTYPES[value.device.type]
+    if value.dtype not in known:
+        *most, last = (str(dtype).removeprefix("torch.") for dtype in known)
         raise TypeError(
-            f"{name} has dtype {value.dtype}, expected float64, float32 or bfloat16; convert it with {name}.to(...)"
+            f"{name} has dtype {value.dtype}, expected {', '.join(most)} or {last}; convert it with {name}.to(...)"
         )
 
 

@@ -14,7 +14,9 @@ except ImportError as error:
         "then run `laimbench doctor`"
     ) from error
 
+BUILD: dict[str, Any] = _C.build_info()
+
 
 def build_info() -> dict[str, Any]:
     """Return what the extension knows of itself and of torch: compiler, ISAs, threads."""
-    return {**_C.build_info(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    return {**BUILD, "torch": torch.__version__, "threads": torch.get_num_threads()}

@@ -24,7 +24,7 @@ def attention(
     """Return softmax(scale q kᵀ + mask) v, shape (B, Hq, Sq, D).
 
     Args:
-        q: queries (B, Hq, Sq, D), any strides, float64, float32 or bfloat16.
+        q: queries (B, Hq, Sq, D), any strides, float64, float32 or bfloat16; on CUDA float32, bfloat16 or float16.
         k: keys (B, Hkv, Skv, D); Hq must be a multiple of Hkv (grouped-query attention).
         v: values (B, Hkv, Skv, D).
         causal: query i sees keys up to i + Skv - Sq: aligned to the bottom right.

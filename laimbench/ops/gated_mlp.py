@@ -16,7 +16,7 @@ def gated_mlp(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor, *, activa
     """Return (act(x w_gateᵀ) * (x w_upᵀ)) w_downᵀ, shape (..., O): SwiGLU with "silu", GEGLU with "gelu".
 
     Args:
-        x: (..., C), any strides, float64, float32 or bfloat16.
+        x: (..., C), any strides, float64, float32 or bfloat16; on CUDA float32, bfloat16 or float16.
         w_gate: (F, C).
         w_up: (F, C).
         w_down: (O, F).

@@ -16,7 +16,7 @@ def layer_norm(
     """Return (x - mean) / sqrt(variance + eps) * weight + bias over the last dimension.
 
     Args:
-        x: (..., C), any strides, float64, float32 or bfloat16.
+        x: (..., C), any strides, float64, float32 or bfloat16; on CUDA float32, bfloat16 or float16.
         weight, bias: (C,) or None.
         eps: added to the (biased) variance.
         residual: (..., C) like x. When given, x + residual is normalised and ``(norm, x + residual)`` is returned.
@@ -39,7 +39,7 @@ def check_norm(x: Tensor, residual: Tensor | None, vectors: dict[str, Tensor | N
     Autocast brings all to the wider of x's and the residual's dtype: a residual stream in float32 stays in float32.
     """
     _checks.floating("x", x)
-    if torch.is_autocast_enabled("cpu"):
+    if _autocast.dtype_for(x) is not None:
         for name, value in (("residual", residual), *vectors.items()):
             if value is not None:
                 _checks.floating(name, value)

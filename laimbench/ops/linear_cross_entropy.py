@@ -22,9 +22,10 @@ def linear_cross_entropy(
     """Return the cross-entropy of the logits x weightᵀ + bias against target, in nats.
 
     Args:
-        x: (..., C), any strides, float64, float32 or bfloat16.
+        x: (..., C), any strides, float64, float32 or bfloat16; on CUDA float32, bfloat16 or float16.
         weight: (V, C); bias: (V,) or None.
-        target: (...) integers, 0 <= target < V or ``ignore_index``.
+        target: (...) integers, 0 <= target < V or ``ignore_index``. Another one raises; on CUDA, where a look at it would
+            wait for the device, it makes the loss NaN.
         ignore_index: such tokens count nowhere.
         reduction: "mean" over counted tokens (NaN when there is none, as stock has it), "sum", or "none" for shape (...).
 

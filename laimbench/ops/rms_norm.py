@@ -15,7 +15,7 @@ def rms_norm(
     """Return x / sqrt(mean(x²) + eps) * weight, the mean over the last dimension.
 
     Args:
-        x: (..., C), any strides, float64, float32 or bfloat16.
+        x: (..., C), any strides, float64, float32 or bfloat16; on CUDA float32, bfloat16 or float16.
         weight: (C,) or None.
         eps: added to the mean square.
         residual: (..., C) like x. When given, x + residual is normalised and ``(norm, x + residual)`` is returned.

@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("laimbench._C")
 
-from laimbench.bench import kernels
+from laimbench.bench import kernels, limits
 from laimbench.bench.limits import Limits
 from laimbench.cli import main
 from laimbench.models import stock
@@ -25,8 +25,8 @@ def tiny(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setitem(kernels.SUITES, "quick", [kernels.mlp(32, 16), kernels.layer_norm(32, 16, residual=False)])
-    monkeypatch.setattr("laimbench.bench.limits.PEAK_SIZE", 64)
-    monkeypatch.setattr("laimbench.bench.limits.COPIED_FLOATS", 1024)
+    monkeypatch.setitem(limits.PEAK_SIZE, "cpu", 64)
+    monkeypatch.setitem(limits.COPIED_FLOATS, "cpu", 1024)
     yield ["bench", "--no-compile", "--dtypes", "fp32"]
     torch.set_num_threads(threads)
 
@@ -77,7 +77,7 @@ def test_the_document(tiny, tmp_path):
     ],
 )
 def test_what_bounds_a_row(gflop, gbytes, seconds, bound):
-    limits = Limits({"fp32": 100.0}, 10.0, {"forward": 4e-6})
+    reached = Limits({"fp32": 100.0}, 10.0, {"forward": 4e-6})
     row = {
         "gflop": gflop,
         "gbytes": gbytes,
@@ -85,7 +85,7 @@ def test_what_bounds_a_row(gflop, gbytes, seconds, bound):
         "direction": "forward",
         "seconds": {"laim": [seconds, 0, 0]},
     }
-    assert limits.shares(row)["bound"] == bound
+    assert reached.shares(row)["bound"] == bound
 
 
 def test_every_way_of_stock_is_a_side_and_the_fastest_counts(tiny, monkeypatch, tmp_path):
@@ -93,7 +93,7 @@ def test_every_way_of_stock_is_a_side_and_the_fastest_counts(tiny, monkeypatch, 
     path = tmp_path / "bench.json"
     assert main([*tiny, "--ops", "linear_cross_entropy", "--json", str(path)]) == 0
     for row in json.loads(path.read_text())["rows"]:
-        assert set(row["seconds"]) == {"laim", "torch", *stock.OTHERS["linear_cross_entropy"]}
+        assert set(row["seconds"]) == {"laim", "torch", *stock.others("linear_cross_entropy", "cpu")}
         assert row["best_stock"] == min(
             (name for name in row["seconds"] if name != "laim"), key=lambda name: row["seconds"][name][0]
         )
@@ -102,8 +102,36 @@ def test_every_way_of_stock_is_a_side_and_the_fastest_counts(tiny, monkeypatch, 
 def test_the_ways_of_stock_say_the_same():
     x, weight, target = kernels.linear_cross_entropy(64, 16, 300).make(torch.float64)
     expected = stock.linear_cross_entropy(x, weight, target)
-    for other in stock.OTHERS["linear_cross_entropy"].values():
+    for other in stock.others("linear_cross_entropy", "cpu").values():
         torch.testing.assert_close(other(x, weight, target).float(), expected)
+
+
+def test_a_way_of_stock_that_refuses_the_inputs_is_no_side(tiny, monkeypatch, tmp_path):
+    def refuses(*tensors):
+        raise RuntimeError("No available kernel. Aborting execution.")
+
+    monkeypatch.setattr(stock, "others", lambda op, device: {"flash": refuses, "cudnn": stock.mlp})
+    path = tmp_path / "bench.json"
+    assert main([*tiny, "--ops", "mlp", "--json", str(path)]) == 0
+    assert all(set(row["seconds"]) == {"laim", "torch", "cudnn"} for row in json.loads(path.read_text())["rows"])
+
+
+def test_on_a_gpu_sdpas_backends_are_sides_too():
+    assert set(stock.others("attention", "cuda")) == {"flash", "cudnn"} and stock.others("attention", "cpu") == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--device", "tpu"], "--device is 'tpu', expected one of cpu, cuda"),
+        (["--device", "cuda"], "torch sees no CUDA device here"),
+        (["--dtypes", "fp16"], "--dtypes has 'fp16', which the kernels have on cuda only"),
+    ],
+)
+def test_a_device_that_is_not_here_is_named(tiny, arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main([*tiny, *arguments]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_users_right_kernel_is_a_side(tiny, tmp_path):

@@ -1,5 +1,6 @@
 """Seeded random cases of every op, and the error rule they are judged by."""
 
+import os
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,10 @@ from torch import Tensor
 
 from laimbench import ops
 from laimbench.models import stock
-from laimbench.ops import reference
+from laimbench.ops import _checks, reference
 
-DTYPES = (torch.float64, torch.float32, torch.bfloat16)
+DEVICE = os.environ.get("LAIMBENCH_TEST_DEVICE", "cpu")
+DTYPES = _checks.DTYPES[DEVICE]
 LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "offset")
 OUTPUT_FACTOR, GRADIENT_FACTOR = 2.0, 3.0
 
@@ -31,13 +33,13 @@ def laid_out(tensor: Tensor, layout: str) -> Tensor:
     if layout == "transposed" and tensor.dim() >= 2:
         return tensor.transpose(-1, -2).contiguous().transpose(-1, -2)
     if layout == "sliced":
-        wide = torch.zeros(*tensor.shape[:-1], 2 * tensor.shape[-1] + 1, dtype=tensor.dtype)
+        wide = tensor.new_zeros(*tensor.shape[:-1], 2 * tensor.shape[-1] + 1)
         wide[..., 1::2] = tensor
         return wide[..., 1::2]
     if layout == "expanded" and tensor.dim() >= 2 and tensor.shape[0] > 0:
         return tensor[:1].expand(tensor.shape)
     if layout == "offset":  # starts one element into its storage: not aligned to a vector
-        flat = torch.empty(tensor.numel() + 1, dtype=tensor.dtype)
+        flat = tensor.new_empty(tensor.numel() + 1)
         flat[1:] = tensor.flatten()
         return flat[1:].view(tensor.shape)
     return tensor.contiguous()
@@ -53,12 +55,14 @@ def make(op: str, seed: int, draw: int = 0) -> Case:
     known = [name for name in LAYOUTS if name != "expanded" or op != "linear_cross_entropy"]
     layouts = [rng.choice(known) for _ in case.inputs]
     case.inputs = [
-        None if t is None else laid_out(t.to(dtype), how) if t.is_floating_point() else t
+        None if t is None else laid_out(t.to(DEVICE, dtype), how) if t.is_floating_point() else t.to(DEVICE)
         for t, how in zip(case.inputs, layouts, strict=True)
     ]
     residual = case.options.get("residual")
     if residual is not None:
-        case.options["residual"] = laid_out(residual.to(dtype), rng.choice(LAYOUTS))
+        case.options["residual"] = laid_out(residual.to(DEVICE, dtype), rng.choice(LAYOUTS))
+    for name, value in case.options.items():
+        case.options[name] = value.to(DEVICE) if isinstance(value, Tensor) else value
     shapes = [None if t is None else tuple(t.shape) for t in case.inputs]
     case.description = f"{op} seed {seed} {dtype} {shapes} {layouts} {case.options}"
     return case
@@ -159,7 +163,7 @@ def evaluate(function, case: Case, dtype: torch.dtype | None = None) -> tuple[li
     out = function(*inputs, **options)
     outs = list(out) if isinstance(out, tuple) else [out]
     generator = torch.Generator().manual_seed(7)
-    gradients = [torch.randn(o.shape, generator=generator).to(case.inputs[0].dtype).to(o.dtype) for o in outs]
+    gradients = [torch.randn(o.shape, generator=generator).to(case.inputs[0].dtype).to(o) for o in outs]
     torch.autograd.backward(outs, gradients)
     leaves = [t for t in [*inputs, *options.values()] if isinstance(t, Tensor) and t.requires_grad]
     return [o.detach() for o in outs], [t.grad for t in leaves]

@@ -5,20 +5,21 @@ import torch
 
 from laimbench import ops
 from laimbench.ops import reference
+from tests.ops.cases import DEVICE, DTYPES
 
 F64 = torch.float64
 
 
 def leaf(*shape, dtype=F64):
-    return torch.randn(*shape, dtype=dtype).requires_grad_()
+    return torch.randn(*shape, dtype=dtype, device=DEVICE).requires_grad_()
 
 
 def calls(dtype=F64):
     """Return one small call per op and variant: (name, function of the tensors, tensors)."""
     torch.manual_seed(0)
     q, k, v = (leaf(2, h, s, 5, dtype=dtype) for h, s in ((4, 7), (2, 9), (2, 9)))
-    lengths = torch.tensor([3, 9])
-    target = torch.tensor([[0, 3, -100], [6, 1, 2]])
+    lengths = torch.tensor([3, 9], device=DEVICE)
+    target = torch.tensor([[0, 3, -100], [6, 1, 2]], device=DEVICE)
     x, w1, b1, w2, b2 = (leaf(*s, dtype=dtype) for s in ((2, 3, 4), (6, 4), (6,), (5, 6), (5,)))
     w_up = leaf(6, 4, dtype=dtype)
     head, head_bias = leaf(7, 4, dtype=dtype), leaf(7, dtype=dtype)
@@ -54,6 +55,7 @@ ALL = list(calls())
 NAMES = [name for name, _, _ in ALL]
 
 
+@pytest.mark.skipif(F64 not in DTYPES, reason="finite differences need float64, which CUDA's kernels do not have")
 @pytest.mark.parametrize(("_name", "function", "inputs"), ALL, ids=NAMES)
 def test_gradcheck(_name, function, inputs):
     assert torch.autograd.gradcheck(function, inputs)
@@ -69,7 +71,7 @@ def test_compiled_whole_and_equal(_name, function, inputs):
             tensor.grad = None
         out = call(*inputs)
         outs = out if isinstance(out, tuple) else (out,)
-        sum((o * torch.arange(o.numel()).view(o.shape)).sum() for o in outs).backward()
+        sum((o * torch.arange(o.numel(), device=DEVICE).view(o.shape)).sum() for o in outs).backward()
         results.append([*(o.detach() for o in outs), *(t.grad for t in inputs)])
     for eager, fused in zip(*results, strict=True):
         assert torch.equal(eager, fused)
@@ -113,7 +115,11 @@ def op_samples():
     yield op.linear_cross_entropy, (x, w1, None, target, -100, None, False)
 
 
-@pytest.mark.parametrize(("op", "arguments"), list(op_samples()), ids=lambda value: getattr(value, "__name__", ""))
+with torch.device(DEVICE):
+    SAMPLES = list(op_samples())
+
+
+@pytest.mark.parametrize(("op", "arguments"), SAMPLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_opcheck(op, arguments):
     torch.library.opcheck(op.default, arguments)
 
@@ -122,7 +128,7 @@ def test_opcheck(op, arguments):
 def test_autocast_runs_in_bf16_and_returns_float_gradients(_name, function, inputs):
     for tensor in inputs:
         tensor.grad = None
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
         out = function(*inputs)
     first = out[0] if isinstance(out, tuple) else out
     first.float().sum().backward()
