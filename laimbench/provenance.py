@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -39,6 +40,25 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def gpu() -> dict[str, str]:
+    """Return name, CUDA version and driver of the GPU that this process uses; nothing where it uses none, which asking would change."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return {}
+    found = {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda, "driver": gpu_driver()}
+    return {name: value for name, value in found.items() if value}
+
+
+def gpu_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """Return the version of NVIDIA's kernel driver; '' where there is none."""
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", path.read_text())
+    except OSError:
+        return ""
+    return found[1] if found else ""
+
+
 @cache
 def source_commit() -> str:
     """Return the commit of the source tree this package is imported from, with "+changes" where it was edited since; '' outside
@@ -57,7 +77,7 @@ def source_commit() -> str:
 
 
 def collect() -> dict[str, Any]:
-    """Return machine, ISA, threads, torch, commit, command and time as a flat JSON-able dict."""
+    """Return machine, ISA, threads, torch, commit, command, time and the GPU in use as a flat JSON-able dict."""
     import torch
 
     import laimbench
@@ -77,4 +97,5 @@ def collect() -> dict[str, Any]:
         # Results are shown around: the password of a store's URL is not.
         "command": " ".join([Path(sys.argv[0]).name, *(str(StoreAddress.of(argument)) for argument in sys.argv[1:])]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **gpu(),
     }

@@ -74,12 +74,12 @@ def design_sweep(
         return outcome, lab.failures
 
 
-def base_values(ladder: Path | None, family: str | None, data: str | None) -> dict[str, Any]:
+def base_values(ladder: Path | None, **given: str | None) -> dict[str, Any]:
     """Return what all runs share: of a ladder's file, and of the command line."""
     from laimbench.ladder.config import read_values
 
     values = {} if ladder is None else read_values(ladder)
-    return values | {key: value for key, value in (("family", family), ("data", data)) if value is not None}
+    return values | {key: value for key, value in given.items() if value is not None}
 
 
 def quantity_of(question: str, space, budget: float) -> Any:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from laimbench import __version__
 from laimbench.cli.output import JsonOption, console_for, emit_json
-from laimbench.provenance import cpu_model
+from laimbench.provenance import cpu_model, gpu_driver
 
 OPTIONAL = {
     "asv": "benchmarks across commits",
@@ -58,9 +58,26 @@ def check_torch(rows: list) -> bool:
     new_enough = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 11)
     rows.append(("torch", new_enough, torch.__version__ + ("" if new_enough else "; needs torch >= 2.11")))
     rows.append(("threads", True, str(torch.get_num_threads())))
-    there = torch.cuda.is_available()
-    rows.append(("CUDA device", there, torch.cuda.get_device_name() if there else "none: CPU kernels only"))
+    check_gpus(rows)
     return new_enough
+
+
+def check_gpus(rows: list) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        why = (
+            "this torch is a CPU build"
+            if torch.version.cuda is None
+            else "nvidia-smi and CUDA_VISIBLE_DEVICES may say why"
+        )
+        rows.append(("CUDA device", False, f"none, device cpu only: {why}"))
+        return
+    for number in range(torch.cuda.device_count()):
+        of = torch.cuda.get_device_properties(number)
+        found = f"{of.name}, {of.total_memory / 2**30:.0f} GiB, sm_{of.major}{of.minor}"
+        rows.append((f"CUDA device {number}", True, found))
+    rows.append(("CUDA", True, f"{torch.version.cuda}, driver {gpu_driver() or 'unknown'}"))
 
 
 def check_extension(rows: list) -> bool:

@@ -49,6 +49,9 @@ def sweep(
     ] = "exponent",
     family: Annotated[str | None, typer.Option(help="With --budget and no ladder: gpt.")] = None,
     data: Annotated[str | None, typer.Option(help="With --budget: the data source.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda (not yet run on a GPU), in place of the ladder's.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print models, FLOPs and expected minutes; train nothing.")
     ] = False,
@@ -67,7 +70,8 @@ def sweep(
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Processes of the launcher; by default one for each core of this machine or of Ray's cluster. slurm needs it.",
+            help="Processes of the launcher; by default one for each core of this machine or of Ray's cluster, or for each GPU "
+            "where the ladder is trained on them. slurm needs it.",
             min=1,
         ),
     ] = None,
@@ -108,7 +112,7 @@ def sweep(
     if budget:
         from laimbench.cli.designed import base_values, design_sweep
 
-        values = base_values(ladder, family, data)
+        values = base_values(ladder, family=family, data=data, device=device)
         document, failures = design_sweep(
             console, train, store, budget=budget, question=question, values=values, dry_run=dry_run
         )
@@ -119,7 +123,7 @@ def sweep(
         raise InputError("no ladder, expected a TOML file, or --budget to have the runs chosen")
     if family or data:
         raise InputError("--family and --data are given without --budget, expected them in the ladder's file")
-    planned = load_ladder(ladder)
+    planned = load_ladder(ladder, device)
     if dry_run:
         plans = []
         for plan in plan_ladder(planned, measure=measure):
@@ -162,6 +166,7 @@ def launcher_of(
     """Return a function of a job and ``look`` that trains a ladder by processes; it says how many there are."""
     from laimbench.ladder import launch_local, plan_ladder
     from laimbench.ladder.launcher import workers_that_fit
+    from laimbench.train.device import VISIBLE, memories, visible_gpus
 
     cores = os.cpu_count() or 1
     if name == "slurm":
@@ -173,10 +178,13 @@ def launcher_of(
         from laimbench.ladder.ray_launcher import launch_ray
 
         return lambda job, look: launch_ray(job, workers, look=look)
-    fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers or cores)
+    places = memories(ladder.device)
+    gpus = visible_gpus(len(places), os.environ.get(VISIBLE)) if ladder.device else ()
+    fitting = workers_that_fit(plan_ladder(ladder, measure=False), workers or len(gpus) or cores, places)
     threads = max(1, cores // fitting)
-    console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}")
-    return lambda job, look: launch_local(replace(job, threads=threads), fitting, look=look)
+    where = f" on {len(gpus)} GPUs" if gpus else ""
+    console.print(f"{fitting} processes of {threads} thread{'s' * (threads > 1)}{where}")
+    return lambda job, look: launch_local(replace(job, threads=threads), fitting, gpus=gpus, look=look)
 
 
 def launch(

@@ -98,6 +98,9 @@ def train(
     dtype: Annotated[
         str | None, typer.Option(help="fp32 (the default), or bf16 (autocast).", rich_help_panel=TRAINING)
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu (the default), or cuda (not yet run on a GPU).", rich_help_panel=TRAINING)
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate; by rule from the width.", rich_help_panel=TRAINING)
     ] = None,
@@ -138,8 +141,8 @@ def train(
     from laimbench.train.parallel import ProcessLost, connected
 
     values, execution = settings(run, given)
-    with connected(execution.parallel) as processes:
-        config = RunConfig.from_dict(values)
+    config = RunConfig.from_dict(values)
+    with connected(execution.parallel, config.device) as processes:
         if processes.rank == 0:
             lead(config, execution, processes, store, out, save_every, json)
             return

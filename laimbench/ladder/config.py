@@ -9,11 +9,11 @@ from laimbench.errors import InputError
 from laimbench.train import RunConfig
 from laimbench.train.schedule import warmup_steps
 
-TOP_KEYS = ("name", "family", "data", "backends", "seeds", "dtype", "tokens", "sizes", "train")
+COMMON_KEYS = ("family", "data", "dtype", "device")  # at the top, of all runs
+TOP_KEYS = ("name", *COMMON_KEYS, "backends", "seeds", "tokens", "sizes", "train")
 SIZE_KEYS = ("size", "width", "depth", "heads", "kv_heads", "hidden", "tokens", "batch_size", "lr")
-TRAIN_KEYS = tuple(
-    f.name for f in fields(RunConfig) if f.name not in ("family", "backend", "seed", "width", "depth", "tokens")
-)
+ELSEWHERE = ("family", "backend", "seed", "width", "depth", "tokens", "device")
+TRAIN_KEYS = tuple(f.name for f in fields(RunConfig) if f.name not in ELSEWHERE)
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,19 @@ class Ladder:
     def runs(self) -> list[RunConfig]:
         return [run for group in self.groups for run in group]
 
+    @property
+    def device(self) -> str:
+        """What all its runs are trained on."""
+        return next((run.device for run in self.runs), "")
 
-def load_ladder(path: Path) -> Ladder:
-    """Read a ladder.
+
+def load_ladder(path: Path, device: str | None = None) -> Ladder:
+    """Read a ladder, to be trained on this device in place of its own.
 
     Raises:
         InputError: naming the file, the field, what it was and what was expected.
     """
-    values = read_values(path)
+    values = read_values(path) | ({} if device is None else {"device": device})
     try:
         return make_ladder(values)
     except InputError as error:
@@ -74,7 +79,7 @@ def make_ladder(values: dict[str, Any]) -> Ladder:
         )
     train = values.get("train", {})
     _refuse_unknown(train, TRAIN_KEYS, "train.")
-    common = {key: values[key] for key in ("family", "data", "dtype") if key in values} | train
+    common = {key: values[key] for key in COMMON_KEYS if key in values} | train
 
     groups = []
     for index, size in enumerate(sizes):

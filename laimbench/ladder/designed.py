@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from laimbench import provenance
 from laimbench.design.costs import StepCost, Timing, fit_costs
 from laimbench.design.sequential import MOST_SEEDS, MOST_SHARE, SLACK, Result, Space, candidate_tokens
 from laimbench.errors import InputError
-from laimbench.ladder.config import TRAIN_KEYS, Ladder
+from laimbench.ladder.config import COMMON_KEYS, TRAIN_KEYS, Ladder
 from laimbench.ladder.plan import MEASURED_STEPS, TRAINING_BYTES, USABLE_MEMORY, run_key
 from laimbench.laws.units import parse_flops, parse_seconds
 from laimbench.store import Store
 from laimbench.train import RunConfig, Trainer, describe
+from laimbench.train.device import memories
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 # Width over depth: the least for which loss hardly depends on it (Kaplan et al. 2020, figure 5).
@@ -32,7 +32,7 @@ MEASURING_SHARE, LEAST_MEASURING_S = 0.02, 5.0  # of a budget in time
 DEARER = 8  # times what a size took, the next may take
 SETTINGS = {"evals": 2}  # the law wants final losses only
 FAMILY = "gpt"
-BASE_KEYS = ("family", "data", "dtype", "backends", "train")
+BASE_KEYS = (*COMMON_KEYS, "backends", "train")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def make_base(values: dict[str, Any], question: str) -> Base:
     for key in train:
         if key not in TRAIN_KEYS:
             raise InputError(f"unknown key 'train.{key}', expected one of {', '.join(TRAIN_KEYS)}")
-    common = {key: values[key] for key in ("family", "data", "dtype") if key in values}
+    common = {key: values[key] for key in COMMON_KEYS if key in values}
     if common.get("family", FAMILY) != FAMILY:
         raise InputError(
             f"family is {common['family']!r}, expected {FAMILY} with --budget: the law is one of tokens of text"
@@ -124,7 +124,7 @@ def affordable(base: Base, budget: Amount) -> Affordable:
     Raises:
         InputError: nothing fits, or the data's or model's settings are wrong.
     """
-    memory = provenance.memory_bytes() * USABLE_MEMORY
+    memory = min(memories(base.config(WIDTHS[0], 1).device)) * USABLE_MEMORY
     costs = _measure(base, budget) if budget.unit == "seconds" else {}
     longest = _most_tokens(base)
     params, tokens, paid, widths = [], [], [], []

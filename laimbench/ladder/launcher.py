@@ -2,42 +2,50 @@
 
 Processes are forked from a server that has torch imported already, so that one that died is replaced within milliseconds. Those that
 a group trains together share a process, so paired runs still take turns; but processes compete for the machine, and times are those of
-a busy machine.
+a busy machine. On GPUs each process has one of its own, as long as there are no more processes than GPUs.
 """
 
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import connection, forkserver, get_context
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
-from laimbench import provenance
 from laimbench.errors import InputError, LaimbenchError, Terminated
 from laimbench.ladder.job import GRACE_S, LOOK_S, Job, Patience, begun, outcome_of, work
 from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan
 from laimbench.ladder.sweep import Outcome
 from laimbench.store import Store
+from laimbench.train.device import VISIBLE
 
-PROCESS_BYTES = 400 << 20  # of a process with torch, before it has a model
+PROCESS_BYTES = 400 << 20  # of a process with torch, before it has a model; about what its CUDA context takes of a GPU
 
 
-def workers_that_fit(plans: Iterable[RunPlan], workers: int) -> int:
-    """Return how many processes, up to ``workers``, have memory for their groups even when the largest come together; at least 1."""
+def workers_that_fit(plans: Iterable[RunPlan], workers: int, memories: Sequence[int]) -> int:
+    """Return how many processes, up to ``workers``, have memory for their groups even when the largest come together; at least 1.
+
+    Args:
+        memories: bytes of each of the places, GPUs or the machine as a whole, that processes are dealt out to in turns.
+    """
     groups: dict[tuple, int] = {}
     for plan in plans:
         pair = tuple(value for name, value in plan.config.to_dict().items() if name != "backend")
         groups[pair] = groups.get(pair, PROCESS_BYTES) + plan.params * TRAINING_BYTES
-    largest, memory = sorted(groups.values(), reverse=True), provenance.memory_bytes() * USABLE_MEMORY
-    fitting = [count for count in range(1, min(workers, len(largest)) + 1) if sum(largest[:count]) <= memory]
-    return max(fitting, default=1)
+    largest, memory = sorted(groups.values(), reverse=True), min(memories) * USABLE_MEMORY
+    together = {count: -(-count // len(memories)) for count in range(1, min(workers, len(largest)) + 1)}  # in one place
+    return max((count for count in together if sum(largest[: together[count]]) <= memory), default=1)
 
 
-def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: None) -> Outcome:
+def launch_local(
+    job: Job, workers: int, *, gpus: Sequence[str] = (), look: Callable[[], None] = lambda: None
+) -> Outcome:
     """Run a ladder by this many processes, replacing those that die; return once nothing is left to do.
 
-    ``look`` is called twice a second; what it raises (a note of SIGTERM, Ctrl-C) ends all processes, with their states kept.
+    Args:
+        gpus: by their names in CUDA_VISIBLE_DEVICES; dealt out in turns, so that each process sees one.
+        look: called twice a second; what it raises (a note of SIGTERM, Ctrl-C) ends all processes, with their states kept.
 
     Raises:
         InputError: what the processes refused. RunError: they died again and again without getting anywhere, or the store cannot be
@@ -48,27 +56,29 @@ def launch_local(job: Job, workers: int, *, look: Callable[[], None] = lambda: N
     context = fork_server()
     with Store(job.store) as store:
         job = begun(job, store)
-        alive: dict[BaseProcess, connection.Connection] = {}
-        patience, left = Patience(store, workers), workers
+        alive: dict[BaseProcess, tuple[int, connection.Connection]] = {}
+        patience, missing = Patience(store, workers), list(range(workers))  # by their numbers
         try:
-            while left or alive:
-                for _ in range(left):
+            while missing or alive:
+                for number in missing:
                     ours, theirs = context.Pipe(duplex=False)
-                    process = context.Process(target=_work, args=(job, theirs, os.getpid()))
+                    environment = environment_of(number, gpus)
+                    process = context.Process(target=_work, args=(job, theirs, os.getpid(), environment))
                     process.start()
                     theirs.close()
-                    alive[process] = ours
-                left = 0
+                    alive[process] = number, ours
+                missing = []
                 connection.wait([process.sentinel for process in alive], LOOK_S)
                 look()
                 for process in [process for process in alive if not process.is_alive()]:
-                    error = _last_word(alive.pop(process))
+                    number, pipe = alive.pop(process)
+                    error = _last_word(pipe)
                     if error is not None:
                         raise error
                     if process.exitcode == 0:
                         continue  # nothing is left to do: others finish what they are at
                     patience.died(process.exitcode)
-                    left += 1
+                    missing.append(number)
         finally:
             _end(alive)
         return outcome_of(job.ladder, job.before, store)
@@ -94,8 +104,14 @@ def fork_server() -> ForkServerContext:
     return context
 
 
-def _work(job: Job, pipe: connection.Connection, launcher: int) -> None:
+def environment_of(number: int, gpus: Sequence[str]) -> dict[str, str]:
+    """Return what a process finds in its environment beside what all do."""
+    return {VISIBLE: gpus[number % len(gpus)]} if gpus else {}
+
+
+def _work(job: Job, pipe: connection.Connection, launcher: int, environment: dict[str, str]) -> None:
     """What a process does: the job; say what went wrong, if it is not a run's failure."""
+    os.environ.update(environment)  # CUDA, which reads it once, was not touched in the server that this is forked from
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher gets it too, and passes it on
     server = os.getppid()
 
@@ -120,11 +136,11 @@ def _last_word(pipe: connection.Connection) -> LaimbenchError | None:
             return None
 
 
-def _end(alive: dict[BaseProcess, connection.Connection]) -> None:
+def _end(alive: dict[BaseProcess, tuple[int, connection.Connection]]) -> None:
     for process in alive:
         process.terminate()
     deadline = time.monotonic() + GRACE_S
-    for process, pipe in alive.items():
+    for process, (_, pipe) in alive.items():
         process.join(max(0.0, deadline - time.monotonic()))
         if process.is_alive():
             process.kill()

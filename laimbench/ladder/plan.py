@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from laimbench import provenance
 from laimbench.ladder.config import Ladder
 from laimbench.train import Described, RunConfig, Trainer, content_of, describe
 from laimbench.train.config import ADDED_LATER, TRAINING_VERSION
+from laimbench.train.device import memories
 
 MEASURED_STEPS = 5
 TRAINING_BYTES = 16  # per parameter: weight, gradient and Adam's two moments, 4 bytes each
@@ -56,8 +56,8 @@ def plan_ladder(ladder: Ladder, *, measure: bool) -> Iterable[RunPlan]:
         shape = tuple(value for name, value in config.to_dict().items() if name not in ("tokens", "seed"))
         if shape not in known:
             facts = describe(config)
-            fits = facts.params * TRAINING_BYTES < provenance.memory_bytes() * USABLE_MEMORY
-            known[shape] = facts, _seconds_per_step(Trainer(config)) if measure and fits else None
+            fits = measure and facts.params * TRAINING_BYTES < min(memories(config.device)) * USABLE_MEMORY
+            known[shape] = facts, _seconds_per_step(Trainer(config)) if fits else None
         facts, step_s = known[shape]
         steps = config.total_steps
         yield RunPlan(

@@ -18,12 +18,13 @@ from laimbench.store.leases import MOST_DEATHS
 
 
 def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None] = lambda: None) -> Outcome:
-    """Run a ladder by this many tasks, by default as many as the cluster has cores for; return once nothing is left to do.
+    """Run a ladder by this many tasks, by default as many as the cluster has cores for, or GPUs where the
+    ladder is trained on them; return once nothing is left to do.
 
     ``look`` is called twice a second; what it raises ends the tasks, with their states kept.
 
     Raises:
-        InputError: Ray is not installed, or what the tasks refused. RunError: a task could not be kept alive.
+        InputError: Ray is not installed, there are no GPUs for a ladder on them, or what the tasks refused. RunError: a task could not be kept alive.
     """
     try:
         import ray
@@ -33,13 +34,13 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
     if ours:
         start_ray()
     try:
-        workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // job.threads)
+        needs = needs_of(job)
+        fitting = tasks_that_fit(needs, ray.cluster_resources())
         # A run on which processes die is given up by its lease, so this many deaths are enough for all of them.
-        retries = len(job.ladder.runs) * MOST_DEATHS
-        task = ray.remote(num_cpus=job.threads, max_retries=retries)(_work)
+        task = ray.remote(**needs, max_retries=len(job.ladder.runs) * MOST_DEATHS)(_work)
         with Store(job.store) as store:
             job = begun(job, store)
-            pending = [task.remote(job, str(Path.cwd())) for _ in range(workers)]
+            pending = [task.remote(job, str(Path.cwd())) for _ in range(workers or fitting)]
             try:
                 while pending:
                     ended, pending = ray.wait(pending, timeout=LOOK_S)
@@ -61,6 +62,24 @@ def launch_ray(job: Job, workers: int | None = None, *, look: Callable[[], None]
     finally:
         if ours:
             ray.shutdown()
+
+
+def needs_of(job: Job) -> dict[str, int]:
+    """Return what Ray sets aside for a task; of the GPUs, a task sees those only."""
+    return {"num_cpus": job.threads, **({"num_gpus": 1} if job.ladder.device == "cuda" else {})}
+
+
+def tasks_that_fit(needs: dict[str, int], resources: dict[str, float]) -> int:
+    """Return how many tasks a cluster has GPUs for where they need some, else cores; at least 1.
+
+    Raises:
+        InputError: it has no GPU, so that they would wait for ever.
+    """
+    if "num_gpus" not in needs:
+        return max(1, int(resources.get("CPU", 1)) // needs["num_cpus"])
+    if resources.get("GPU", 0) < needs["num_gpus"]:
+        raise InputError("device is 'cuda', but Ray's cluster has no GPU; use one that has, or device cpu")
+    return int(resources["GPU"]) // needs["num_gpus"]
 
 
 def start_ray(**options: Any) -> None:

@@ -74,9 +74,14 @@ def _submit(file: Path, folder: Path, tasks: int, job: Job, options: Sequence[st
     script = folder / "job.sh"
     script.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
     said = _slurm("sbatch", "--parsable", f"--array=0-{tasks - 1}", f"--job-name=laimbench-{job.ladder.name}",
-                  f"--cpus-per-task={job.threads}", f"--signal=B:TERM@{NOTICE_S}", "--open-mode=append",
+                  f"--cpus-per-task={job.threads}", *gpus_of(job), f"--signal=B:TERM@{NOTICE_S}", "--open-mode=append",
                   f"--output={folder.resolve()}/%A_%a.log", *options, str(script))  # fmt: skip
     return said.strip().split(";")[0]
+
+
+def gpus_of(job: Job) -> list[str]:
+    """Return what asks sbatch for a GPU where the ladder is trained on them: each task of the array is a job on one node."""
+    return ["--gres=gpu:1"] if job.ladder.device == "cuda" else []
 
 
 def _tasks(submitted: list[str]) -> int:

@@ -16,6 +16,7 @@ from laimbench.ladder.plan import run_key
 from laimbench.store import Claim, Leases, LostLease, Store
 from laimbench.store.leases import MOST_DEATHS
 from laimbench.train import Described, Evaluation, Keeper, RunConfig, Trainer, content_of, describe, save_checkpoint
+from laimbench.train.device import require_here
 from laimbench.train.keeper import EVERY_S
 from laimbench.train.trunk import Trunk, prune, spent_of, trunk_key
 
@@ -72,8 +73,10 @@ def sweep(
     failed since is not trained again (by default: since this call).
 
     Raises:
-        RunError: the store or a run's state cannot be written. What is on disk is kept and gone on from.
+        InputError: the ladder's device is not here. RunError: the store or a run's state cannot be written; what is on disk is kept and
+            gone on from.
     """
+    require_here(ladder.device)
     listener = listener or Listener()
     outcome = Outcome()
     before = store.statuses() if before is None else before

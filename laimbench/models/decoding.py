@@ -138,17 +138,17 @@ def beam_search(
     """
     if beams < 1:
         raise InputError(f"beams is {beams}, expected 1 or more")
-    batch = len(source_BS)
+    batch, device = len(source_BS), source_BS.device
     if not batch or most < 1:
         return [[] for _ in range(batch)]
     memory = model.encode(source_BS, lengths_B).repeat_interleave(beams, 0)
     memory_lengths = lengths_B.repeat_interleave(beams, 0)
     cache = Cache(model.config.depth, memory_lengths, most + 1)
-    scores = torch.full((batch, beams), -torch.inf)
+    scores = torch.full((batch, beams), -torch.inf, device=device)
     scores[:, 0] = 0  # all beams are the same at first: one of them counts
-    tokens = torch.full((batch, beams, 1), begin)
-    ended = torch.zeros(batch, beams, dtype=torch.bool)
-    lengths = torch.zeros(batch, beams)
+    tokens = torch.full((batch, beams, 1), begin, device=device)
+    ended = torch.zeros(batch, beams, dtype=torch.bool, device=device)
+    lengths = torch.zeros(batch, beams, device=device)
     for _ in range(most):
         h = model.decode(tokens[:, :, -1].reshape(-1, 1), memory, memory_lengths, cache)
         cache.advance(1)
@@ -169,9 +169,9 @@ def beam_search(
         )
         if ended.all():
             break
-        cache.select((parents + beams * torch.arange(batch)[:, None]).flatten())
+        cache.select((parents + beams * torch.arange(batch, device=device)[:, None]).flatten())
     best = (scores / _length_penalty(lengths)).argmax(1)
-    rows = tokens[torch.arange(batch), best, 1:].tolist()
+    rows = tokens[torch.arange(batch, device=device), best, 1:].tolist()
     return [row[: row.index(end)] if end in row else row for row in rows]
 
 

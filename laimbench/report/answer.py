@@ -50,10 +50,11 @@ class Estimate:
 
 @dataclass
 class Answer:
-    """The answer for one family and dtype."""
+    """The answer for one family, dtype and device (as in ``RunConfig``)."""
 
     family: str
     dtype: str
+    device: str
     pairs: list[Pair]
     failed: int
     speed: Estimate | None = None
@@ -67,12 +68,18 @@ class Answer:
     gain: Estimate | None = None
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def arithmetic(self) -> str:
+        """The dtype, and the device if it is not the CPU: "bf16-cuda"."""
+        return f"{self.dtype}-{self.device}" if self.device else self.dtype
+
     def sentence(self) -> str:
         """Return the answer in one sentence with its uncertainty."""
         if self.speed is None:
-            return f"{self.family} {self.dtype}: no answer: {'; '.join(self.notes)}"
+            return f"{self.family} {self.arithmetic}: no answer: {'; '.join(self.notes)}"
         machine = self.pairs[0].ours.machine
-        where = f"On this machine ({machine['machine']}, {machine['isa']}, {machine['threads']} threads)"
+        processor = f"{machine['machine']}, {machine['isa']}, {machine['threads']} threads"
+        where = f"On this machine ({machine['gpu'] if self.device else processor})"
         text = f"{where} laim trains {self.family} models in {self.dtype} {self.speed.value:.2f} times as fast as stock PyTorch"
         if self.speed.interval:
             text += f" (95 %: {form_interval(self.speed.interval, '.2f')})"
@@ -110,6 +117,7 @@ class Answer:
         return {
             "family": self.family,
             "dtype": self.dtype,
+            "device": self.device or "cpu",
             "pairs": len(self.pairs),
             "failed": self.failed,
             "speed": number(self.speed),
@@ -126,7 +134,7 @@ class Answer:
 
 
 def answer(runs: list[RunRow]) -> list[Answer]:
-    """Return one answer per family and dtype, the one with most pairs first.
+    """Return one answer per family, dtype and device, the one with most pairs first.
 
     Raises:
         InputError: there is no run at all.
@@ -135,8 +143,8 @@ def answer(runs: list[RunRow]) -> list[Answer]:
         raise InputError("the store holds no runs; `laimbench sweep` makes some")
     kinds = defaultdict(list)
     for run in runs:
-        kinds[run.family, run.dtype].append(run)
-    found = [_answer(family, dtype, members) for (family, dtype), members in kinds.items()]
+        kinds[run.family, run.dtype, run.config.get("device", "")].append(run)
+    found = [_answer(*kind, members) for kind, members in kinds.items()]
     return sorted(found, key=lambda one: -len(one.pairs))
 
 
@@ -145,8 +153,7 @@ def find_pairs(runs: list[RunRow]) -> list[Pair]:
     groups = defaultdict(dict)
     for run in runs:
         if run.status == "done" and run.final_val_loss is not None and run.train_s:
-            same = tuple(sorted((k, v) for k, v in run.config.items() if k != "backend"))
-            groups[same][run.backend] = run
+            groups[_configuration(run, "backend")][run.backend] = run
     pairs = []
     for backends in groups.values():
         ours = [backends[name] for name in OURS if name in backends]
@@ -157,8 +164,13 @@ def find_pairs(runs: list[RunRow]) -> list[Pair]:
     return pairs
 
 
-def _answer(family: str, dtype: str, runs: list[RunRow]) -> Answer:
-    one = Answer(family, dtype, find_pairs(runs), failed=sum(run.status == "failed" for run in runs))
+def _configuration(run: RunRow, apart_from: str) -> tuple:
+    """Return what runs have in common that differ in one field; older runs do not say their device, the CPU."""
+    return tuple(sorted((k, v) for k, v in {"device": "", **run.config}.items() if k != apart_from))
+
+
+def _answer(family: str, dtype: str, device: str, runs: list[RunRow]) -> Answer:
+    one = Answer(family, dtype, device, find_pairs(runs), failed=sum(run.status == "failed" for run in runs))
     if one.failed:
         one.notes.append(f"{one.failed} runs failed and count nowhere")
     unfinished = sum(run.status == "running" for run in runs)
@@ -215,8 +227,7 @@ def seed_spread(runs: list[RunRow]) -> tuple[float | None, int]:
     groups = defaultdict(list)
     for run in runs:
         if run.backend in STOCK and run.final_val_loss is not None:
-            same = tuple(sorted((k, v) for k, v in run.config.items() if k != "seed"))
-            groups[same].append(run.final_val_loss)
+            groups[_configuration(run, "seed")].append(run.final_val_loss)
     freedom = sum(len(losses) - 1 for losses in groups.values())
     if freedom == 0:
         return None, 0

@@ -9,6 +9,11 @@ from laimbench.store import RunRow
 
 def costs_section(one: Answer) -> str:
     """Return the section as HTML; the page's script recomputes its table from other factors."""
+    title = f"Cost and energy: {one.family}, {one.arithmetic}"
+    if one.device:
+        return section(
+            title, "<p>No estimate: its watts per core are those of processors, and these runs were on a GPU.</p>"
+        )
     sides = {"laim": [pair.ours for pair in one.pairs], "stock": [pair.stock for pair in one.pairs]}
     core_seconds = {name: sum(run.train_s * run.machine["threads"] for run in runs) for name, runs in sides.items()}
     rows = []
@@ -20,12 +25,12 @@ def costs_section(one: Answer) -> str:
         f"the {GRID_SOURCE} ({GRID_G_PER_KWH:g} g/kWh; grids range from under 50 to over 700). Memory, cooling and idle devices are "
         "not in it."
     )
-    kind = f"{one.family}-{one.dtype}"
+    kind = f"{one.family}-{one.arithmetic}"
     embedded = {"core_seconds": core_seconds, "watts_per_core": WATTS_PER_CORE, "grid_g_per_kwh": GRID_G_PER_KWH}
     header = ["side", "core hours", "kWh", "g CO2"]
     totals = table(header, rows, text_columns=1, caption=f"All {len(one.pairs)} pairs together (estimate)")
     return section(
-        f"Cost and energy: {one.family}, {one.dtype}",
+        title,
         f"<p>{text}</p>{totals}{data('costs', f'costs-{kind}', embedded)}"
         + figures(
             figure(f"energy-{kind}", "Energy per token (estimate)", energy_per_token(sides),

@@ -133,7 +133,7 @@ def _bar(estimate: Estimate, neutral: float, meaning: str) -> str:
 
 
 def _answer_section(one: Answer, metrics: Metrics) -> str:
-    kind = f"{one.family}-{one.dtype}"
+    kind = f"{one.family}-{one.arithmetic}"
     isoflop = figures.isoflop(one, metrics)
     found = [
         figure(f"compute-{kind}", "Loss against compute", figures.loss_against_compute(one, metrics),
@@ -154,7 +154,7 @@ def _answer_section(one: Answer, metrics: Metrics) -> str:
                             "that their schedules were nearly done. The lowest point of a line is the best size for its budget, unless it is at an end.", wide=True))  # fmt: skip
     else:
         found.append("<p>No isoFLOP fan: expected two levels of compute that three sizes or more have reached.</p>")
-    return section(f"{one.family}, {one.dtype}", f"{side_by_side(*found)}{_sizes_table(one)}")
+    return section(f"{one.family}, {one.arithmetic}", f"{side_by_side(*found)}{_sizes_table(one)}")
 
 
 def _sizes_table(one: Answer) -> str:
@@ -164,7 +164,7 @@ def _sizes_table(one: Answer) -> str:
         cells.append([clipped(size), f"{runs[0].params:,}", str(len(runs)),
                       f"{min(r.tokens for r in runs):,} to {max(r.tokens for r in runs):,}", f"×{estimate.text('.3f')}"])  # fmt: skip
     header = ["size", "parameters", "pairs", "tokens", "speed-up (95 %)"]
-    return table(header, cells, text_columns=1, caption=f"Speed-up by size: {one.family}, {one.dtype}")
+    return table(header, cells, text_columns=1, caption=f"Speed-up by size: {one.family}, {one.arithmetic}")
 
 
 def _runs_section(runs: list[RunRow]) -> str:
@@ -186,6 +186,7 @@ def _how_it_was_made(runs: list[RunRow], bench: dict | None, source: str) -> str
     machine = runs[-1].machine if runs else provenance.collect()
     facts = {
         "machine": f"{machine['machine']}, {machine['cores']} cores, {machine['memory_gib']} GiB",
+        **({"GPU": machine["gpu"]} if "gpu" in machine else {}),
         "instruction set of laim": machine["isa"],
         "threads": machine["threads"],
         "torch": machine["torch"],

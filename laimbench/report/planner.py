@@ -32,7 +32,7 @@ def fit_split(one: Answer) -> laws.Fit:
 
 def planner_section(one: Answer) -> str:
     """Return the planner as HTML; where there is no law, the sentence why."""
-    title = f"Planner: {one.family}, {one.dtype}"
+    title = f"Planner: {one.family}, {one.arithmetic}"
     try:
         if len({(pair.ours.params, pair.ours.tokens) for pair in one.pairs}) <= laws.CHINCHILLA.size:
             raise InputError(f"expected more than {laws.CHINCHILLA.size} pairs of parameters and tokens")
@@ -47,7 +47,7 @@ def planner_section(one: Answer) -> str:
         f"<p>L(N, D) = {p['E']:.3f} + {p['A']:.4g} / N<sup>{p['alpha']:.3f}</sup> + {p['B']:.4g} / D<sup>{p['beta']:.3f}</sup>, "
         "fitted to all final losses above; N parameters, D tokens, C = 6ND FLOPs. Move the sliders: the best split of a budget, and "
         f"what another size costs.</p>{f'<ul class=notes>{warnings}</ul>' if warnings else ''}"
-        f"{data('planner', f'planner-{one.family}-{one.dtype}', embedded)}",
+        f"{data('planner', f'planner-{one.family}-{one.arithmetic}', embedded)}",
     )
 
 

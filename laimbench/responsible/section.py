@@ -117,7 +117,7 @@ def _measured(one: dict[str, Any]) -> str:
 def _energy_of_runs(runs: list[RunRow]) -> str:
     groups = defaultdict(list)
     for run in runs:
-        if run.train_s:
+        if run.train_s and not run.config.get("device"):
             groups[run.family, run.size, run.backend, run.dtype].append(run)
     if not groups:
         return ""
@@ -128,7 +128,8 @@ def _energy_of_runs(runs: list[RunRow]) -> str:
         rows.append([*names, str(len(members)), f"{use.seconds:.2f}", f"{use.kwh:.3g}", f"{use.co2_g:.3g}"])
     text = (
         f"An estimate, not a measurement: seconds in training steps, times threads, times {energy.WATTS_PER_CORE:g} W per core; "
-        f"{energy.GRID_G_PER_KWH:g} g of CO2 per kWh ({energy.GRID_SOURCE}). Memory, cooling and idle devices are not in it."
+        f"{energy.GRID_G_PER_KWH:g} g of CO2 per kWh ({energy.GRID_SOURCE}). Memory, cooling, idle devices and runs on "
+        "GPUs are not in it."
     )
     header = ["family", "size", "backend", "dtype", "runs", "seconds", "kWh", "g CO2"]
     return _title("Energy of training (estimate)") + _paragraph(text) + table(header, rows, text_columns=4)

@@ -63,7 +63,7 @@ def write_checkpoint(
     """Write a model that no trainer holds, and its tokenizer.json; otherwise as ``save_checkpoint``."""
     try:
         with whole_folder(folder, "a checkpoint", lambda path: (path / DESCRIPTION).exists()) as fresh:
-            save_file({name: p.detach().contiguous() for name, p in model.named_parameters()}, fresh / WEIGHTS)
+            save_file({name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}, fresh / WEIGHTS)
             digest = sha256(fresh / WEIGHTS)
             if tokenizer is not None:
                 (fresh / TOKENIZER).write_bytes(tokenizer)

@@ -9,13 +9,14 @@ from laimbench.train.rules import FAMILIES, default_heads, default_lr, of_size
 from laimbench.train.schedule import SCHEDULES
 
 DTYPES = ("fp32", "bf16")
+DEVICES = ("cpu", "cuda")
 # Raised when a configuration comes to train another run than before, so that old runs are not taken for it: part of every run's key. Changes
 # of speed or of rounding are none; what they do to learning is for `laimbench track` to say, which keeps a store for each commit.
 TRAINING_VERSION = 1
 # At their defaults not part of a run's key: older stores go on.
 ADDED_LATER = ("tokenizer", "text_field", "kv_heads", "hidden", "norm", "mlp", "positions", "tied", "label_smoothing",
                "schedule", "image_size", "patch", "seconds", "objective", "start",
-               "rope_base", "eps", "document_masks", "warmup_steps")  # fmt: skip
+               "rope_base", "eps", "document_masks", "warmup_steps", "device")  # fmt: skip
 # A mistake, or a damaged file, would build blocks until memory ends; DeepNet (Wang et al. 2022) has 1,000.
 MOST_DEPTH = 2_000
 OBJECTIVES = ("masked", "classes")
@@ -41,7 +42,7 @@ class RunConfig:
         blocks, 0 or "" for the family's own; see ``laimbench.models``. tied: whether a "gpt" shares its embedding.
     rope_base: of rotary positions; eps: of the norms; 0 for the family's own. Models from elsewhere need theirs.
     tokens: training tokens of "gpt" and "bert" (in steps of batch_size x seqlen); of the others samples (pairs, images, clips).
-    dtype: "fp32", or "bf16" for autocast with fp32 master weights.
+    dtype: "fp32", or "bf16" for autocast with fp32 master weights. device: "cuda", or "" for the CPU, which "cpu" becomes.
     vocab_size: of the tokenizer that is trained; of no effect with a ``tokenizer`` (path of a tokenizer.json) and on
         synthetic data. text_field: key or column of the text in JSON lines and Parquet.
     image_size, patch: of images from folders, and of a "vit" (0: a quarter of the image). seconds: of clips from folders.
@@ -90,6 +91,7 @@ class RunConfig:
     eps: float = 0.0
     document_masks: bool = False
     warmup_steps: int = 0
+    device: str = ""
 
     def __post_init__(self):
         from laimbench.models.backends import BACKENDS
@@ -105,6 +107,10 @@ class RunConfig:
         for name, choices in (("family", FAMILIES), ("backend", BACKENDS), ("dtype", DTYPES)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        if self.device not in ("", *DEVICES):
+            raise InputError(f"device is {self.device!r}, expected one of {', '.join(DEVICES)}")
+        if self.device == "cpu":  # the same run as those from before there was a choice
+            object.__setattr__(self, "device", "")
         if self.schedule and self.schedule not in SCHEDULES:
             raise InputError(f"schedule is {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
         if self.objective not in ("", *OBJECTIVES):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from laimbench.errors import InputError, Terminated, Unfinished
 from laimbench.models.blocks import blocks_of
+from laimbench.train.device import Device, device_of
 from laimbench.train.tasks import Task
 
 COMMANDS = ("build", "step", "evaluate", "state", "weights", "restore", "look", "part", "slices", "end")
@@ -33,13 +34,14 @@ class Process:
     """The one process of a run, and what several do otherwise."""
 
     rank, count, kind = 0, 1, ""
+    local_rank = 0  # among the processes of the run on this machine
 
     def announce(self, command: str, operand: int = 0, text: str = "") -> None:
         """Tell the others what the first process does next, which they have to do too."""
 
-    def shard(self, model: nn.Module) -> nn.Module:
-        """Divide the weights, or their gradients, among the processes; return what gives the loss of rows."""
-        return model
+    def shard(self, model: nn.Module, device: Device) -> nn.Module:
+        """Put the weights on the device, and divide them, or their gradients, among the processes; return what gives the loss of rows."""
+        return device.place(model)
 
     def micro_batches(self, batch: tuple[Tensor, ...], count: int) -> Iterator[tuple[Tensor, ...]]:
         """Yield this process's rows of a batch in equal parts."""
@@ -75,6 +77,7 @@ class Several(Process):
 
     def __init__(self):
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        self.local_rank = _local_rank()
 
     def announce(self, command: str, operand: int = 0, text: str = "") -> None:
         if self.rank == 0:
@@ -108,7 +111,7 @@ class Several(Process):
         return tuple(sums.tolist())
 
     def spread(self, tensor: Tensor | None, like: Tensor) -> Tensor:
-        part = torch.empty_like(like) if tensor is None else tensor.contiguous()
+        part = torch.empty_like(like) if tensor is None else tensor.to(like.device).contiguous()
         with naming_lost_process():
             dist.broadcast(part, 0)
         return part
@@ -119,8 +122,8 @@ class Replicas(Several):
 
     kind = "ddp"
 
-    def shard(self, model: nn.Module) -> nn.Module:
-        self._replica = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+    def shard(self, model: nn.Module, device: Device) -> nn.Module:
+        self._replica = nn.parallel.DistributedDataParallel(device.place(model), gradient_as_bucket_view=True)
         return self._replica
 
     def adding_up(self, last: bool) -> AbstractContextManager:
@@ -134,13 +137,13 @@ class Shards(Several):
 
     kind = "fsdp"
 
-    def shard(self, model: nn.Module) -> nn.Module:
+    def shard(self, model: nn.Module, device: Device) -> nn.Module:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
         # A block's results may be views, which must not be added to in place; nothing here is.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-        mesh = init_device_mesh("cpu", (self.count,))
+        mesh = init_device_mesh(device.kind, (self.count,))  # where it moves the weights, block by block
         for block in blocks_of(model):
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
         return fully_shard(model, mesh=mesh, reshard_after_forward=True)  # what is in no block
@@ -154,7 +157,7 @@ class Shards(Several):
             for name, tensor in tensors.items():
                 whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
                 if self.rank == 0:
-                    found[name] = whole
+                    found[name] = whole.cpu()  # all of them may be more than a GPU's memory
         return found
 
     def spread(self, tensor: Tensor | None, like: Tensor) -> Tensor:
@@ -163,6 +166,7 @@ class Shards(Several):
         if not isinstance(like, DTensor):
             return super().spread(tensor, like)
         whole = torch.empty(like.shape, dtype=like.dtype) if tensor is None else tensor
+        whole = whole.to(like.device)
         with naming_lost_process():
             return distribute_tensor(whole, like.device_mesh, like.placements)
 
@@ -196,11 +200,11 @@ def share(rows: int, rank: int, count: int) -> tuple[int, int]:
 
 
 @contextmanager
-def connected(parallel: str) -> Iterator[Process]:
+def connected(parallel: str, device: str = "") -> Iterator[Process]:
     """Yield this process among those that torchrun started, connected; the followers are told of an end in good order.
 
     Raises:
-        InputError: a way to work together, but no torchrun; or half of what torchrun sets.
+        InputError: a way to work together, but no torchrun; half of what torchrun sets; or fewer GPUs than processes.
     """
     if "WORLD_SIZE" not in os.environ and parallel:
         raise InputError(
@@ -209,12 +213,13 @@ def connected(parallel: str) -> Iterator[Process]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Process()
         return
-    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    needed = ("RANK", "MASTER_ADDR", "MASTER_PORT") + (("LOCAL_RANK",) if device else ())
+    missing = [name for name in needed if name not in os.environ]
     if missing:
         raise InputError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set, as torchrun sets it"
         )
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    dist.init_process_group(device_of(device, _local_rank()).communication, timeout=PATIENCE)
     processes = Shards() if parallel == Shards.kind else Replicas()
     if processes.rank:
         # The first process ends the run after its step, when its state is kept; without it the connection closes.
@@ -227,6 +232,10 @@ def connected(parallel: str) -> Iterator[Process]:
         raise
     else:
         _end(processes)
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _end(processes: Process) -> None:

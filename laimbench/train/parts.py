@@ -111,7 +111,8 @@ def _read(stored: Stored, name: str, like: Tensor, processes: Shards) -> Tensor:
     if rows is None:
         return stored.whole(name)
     none = rows[0] == rows[1]
-    return processes.as_part(torch.empty_like(like.to_local()) if none else stored.rows(name, *rows), like)
+    own = like.to_local()
+    return processes.as_part(torch.empty_like(own) if none else stored.rows(name, *rows).to(own.device), like)
 
 
 @contextmanager

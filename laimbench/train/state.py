@@ -15,10 +15,14 @@ import torch
 from torch import Tensor
 
 from laimbench.errors import InputError
+from laimbench.train.config import ADDED_LATER, RunConfig
+from laimbench.train.device import Device
 from laimbench.train.trainer import Evaluation, Trainer
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of Adam and AdamW
 WHOLE = "whole"  # a batch at once, by one process
+# What states from before there were these fields do not say.
+UNSAID = {name: value for name, value in vars(RunConfig()).items() if name in ADDED_LATER}
 
 
 def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -30,7 +34,7 @@ def capture(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def aside(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return what of a state is not as large as the model: the first process has it."""
-    random_tensors, random_values = _random_state()
+    random_tensors, random_values = _random_state(trainer.device)
     tensors = {"segment_losses": torch.tensor(trainer.segment_losses, dtype=torch.float64), **random_tensors}
     return tensors, {
         "config": trainer.config.to_dict(),
@@ -68,7 +72,7 @@ def require_same_run(trainer: Trainer, description: dict[str, Any], apart_from: 
     """
     of_state, own = (
         {name: value for name, value in config.items() if name not in apart_from}
-        for config in (description["config"], trainer.config.to_dict())
+        for config in ({**UNSAID, **description["config"]}, trainer.config.to_dict())
     )
     data = trainer.task.facts, trainer.content
     if (of_state, description["facts"], description.get("content")) != (own, *data):
@@ -134,7 +138,7 @@ def go_on(trainer: Trainer, tensors: dict[str, Tensor], description: dict[str, A
     trainer.evaluations = [
         Evaluation(**{k: math.nan if v is None else v for k, v in row.items()}) for row in description["evaluations"]
     ]
-    _set_random_state(tensors, description["random"])
+    _set_random_state(trainer.device, tensors, description["random"])
 
 
 def changes(trainer: Trainer, description: dict[str, Any]) -> list[str]:
@@ -154,6 +158,7 @@ def surroundings(trainer: Trainer) -> dict[str, Any]:
         "isa": build_info()["isa"],
         "machine": provenance.cpu_model(),
         "split": _split(trainer),
+        **trainer.device.surroundings(),
     }
 
 
@@ -178,19 +183,19 @@ def _weights(trainer: Trainer) -> dict[str, Tensor]:
     return dict(trainer.model.named_parameters()) | buffers
 
 
-def _random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _random_state(device: Device) -> tuple[dict[str, Tensor], dict[str, Any]]:
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global one, for who uses it
     version, internal, next_gauss = random.getstate()
     tensors = {
-        "random.torch": torch.get_rng_state(),
+        **{f"random.{name}": state for name, state in device.random_state().items()},
         "random.numpy": torch.from_numpy(keys.astype(np.int64)),
         "random.python": torch.tensor(internal, dtype=torch.int64),
     }
     return tensors, {"numpy": [position, has_gauss, gauss], "python": [version, next_gauss]}
 
 
-def _set_random_state(tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-    torch.set_rng_state(tensors["random.torch"])
+def _set_random_state(device: Device, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    device.set_random_state({name.removeprefix("random."): tensor for name, tensor in tensors.items()})
     np.random.set_state(("MT19937", tensors["random.numpy"].numpy().astype(np.uint32), *values["numpy"]))  # noqa: NPY002
     version, next_gauss = values["python"]
     random.setstate((version, tuple(tensors["random.python"].tolist()), next_gauss))

@@ -47,7 +47,8 @@ def write_file(folder: Path, name: str, tensors: dict[str, Tensor], header: dict
     os.close(descriptor)
     temporary = Path(path)
     try:
-        save_file(tensors, temporary, {HEADER: json.dumps(header, allow_nan=False)})
+        here = {name: tensor.cpu() for name, tensor in tensors.items()}
+        save_file(here, temporary, {HEADER: json.dumps(header, allow_nan=False)})
         name = f"{name}-{sha256(temporary)}.safetensors"
         publish(temporary, folder / name)
     finally:

@@ -17,12 +17,14 @@ from laimbench.models import prepare
 from laimbench.models.blocks import blocks_of
 from laimbench.train.checkpoint import start_from
 from laimbench.train.config import RunConfig
+from laimbench.train.device import device_of
 from laimbench.train.execution import Execution
 from laimbench.train.parallel import Process, naming_lost_process
 from laimbench.train.schedule import SCHEDULES
 from laimbench.train.tasks import Task, content_with, make_task
 
 MOST_AHEAD, AHEAD_BYTES = 15, 1 << 20  # of batches that are prepared before their steps
+NO_MEMORY = ("allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")  # in messages of torch
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,18 @@ class Trainer:
             processes: this process among those that train the run; by default the only one.
 
         Raises:
-            InputError: the data source, the model's shape or the execution is wrong. RunError: memory does not suffice.
+            InputError: the data source, the model's shape or the execution is wrong, or the device is not here. RunError: memory does
+                not suffice.
             ProcessLost: another process ended.
         """
         self.config, self.execution, self.processes = config, execution or Execution(), processes or Process()
         self.execution.require_fit(config, self.processes.count)
+        self.device = device_of(config.device, self.processes.local_rank)
         with naming_lost_process(), _naming_lack_of_memory(config):
             self._build(config)
 
     def _build(self, config: RunConfig) -> None:
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.seed)  # weights are drawn on the CPU, so that they are the same on every device
         self.task = make_task(config)
         self.model = self.task.model
         described = _described(self.task)
@@ -107,7 +111,7 @@ class Trainer:
         self.processes.announce("build")
         for block in blocks_of(self.model):
             block.checkpointing = self.execution.checkpointing
-        self._loss_of = prepare(self.processes.shard(self.model), config.backend)
+        self._loss_of = prepare(self.processes.shard(self.model, self.device), config.backend)
         self._schedule = SCHEDULES[config.schedule_name]
         self.optimizer = self._make_optimizer()
         self._validation = self.task.validation()
@@ -159,12 +163,14 @@ class Trainer:
 
     def update(self, step: int) -> float:
         """Take this process's part of a step, in the order of all processes; return the loss of the whole batch."""
-        batch = self._batch(step)
+        batch = self.device.move(self._batch(step))
         factor = self._schedule(step, self.total_steps, self.config.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
+        self.device.synchronize()
         started = time.perf_counter()
         loss = self._update(batch)
+        self.device.synchronize()  # that there is a loss does not say that the optimizer's step is done
         self.train_seconds += time.perf_counter() - started
         return loss
 
@@ -193,7 +199,7 @@ class Trainer:
             self.task.model = self.model.train()
 
     def _update(self, batch: tuple[Tensor, ...]) -> float:
-        predictions, pieces, mean = self.task.predictions(batch), self.execution.accumulate, 0.0
+        predictions, pieces, losses = self.task.predictions(batch), self.execution.accumulate, []
         for i, part in enumerate(self.processes.micro_batches(batch, pieces)):
             share = self.task.predictions(part) / predictions
             with self.processes.adding_up(last=i == pieces - 1):
@@ -201,15 +207,16 @@ class Trainer:
                     loss = self._loss_of(*part)
                 # The mean of all rows, of which ddp and fsdp take the mean over processes.
                 loss.backward(torch.full_like(loss, share * self.processes.count))
-            mean += share * loss.item()
+            losses.append((share, loss.detach()))
         if self.config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return self.processes.sum(mean)[0]
+        # Read at the end: reading one waits for the device, which meanwhile would have nothing to do.
+        return self.processes.sum(sum(share * loss.item() for share, loss in losses))[0]
 
     def _precision(self):
-        return torch.autocast("cpu", dtype=torch.bfloat16) if self.config.dtype == "bf16" else nullcontext()
+        return torch.autocast(self.device.kind, dtype=torch.bfloat16) if self.config.dtype == "bf16" else nullcontext()
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         rate = self.config.learning_rate
@@ -226,13 +233,13 @@ class Trainer:
     def _warm_up(self) -> None:
         """Two updates on copies of the weights and a throw-away optimizer state, then put everything back."""
         weights = copy.deepcopy(self.model.state_dict())
-        random_state = torch.get_rng_state()
+        random_state = self.device.random_state()
         for _ in range(2):
-            self._update(self.task.batch(0))
+            self._update(self.device.move(self.task.batch(0)))
         self.validation_loss()
         self.model.load_state_dict(weights)
         self.optimizer = self._make_optimizer()
-        torch.set_rng_state(random_state)
+        self.device.set_random_state(random_state)
 
     def validation_loss(self) -> float:
         """Return the mean loss on held-out data; each process takes every so many-th batch."""
@@ -241,7 +248,7 @@ class Trainer:
         with self._evaluating(), self._precision():
             for first in range(0, len(batches), self.processes.count):
                 # All make as many forward passes, for shards of weights are exchanged in them: a last one may count for nothing.
-                batch = batches[min(first + rank, len(batches) - 1)]
+                batch = self.device.move(batches[min(first + rank, len(batches) - 1)])
                 # The same (uncompiled) model for all: an odd last batch would compile a second time.
                 predictions = self.task.predictions(batch) if first + rank < len(batches) else 0
                 total += self.model(*batch).item() * predictions
@@ -281,7 +288,7 @@ def _naming_lack_of_memory(config: RunConfig, trainer: Trainer | None = None) ->
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and not any(said in str(error) for said in NO_MEMORY):
             raise
         where = "before the first step" if trainer is None else f"at step {trainer.step} of {trainer.total_steps}"
         raise RunError(f"out of memory {where}; lower batch_size {config.batch_size} or the model's size") from None

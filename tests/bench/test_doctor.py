@@ -1,6 +1,7 @@
 import builtins
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +21,21 @@ def test_a_whole_installation_is_usable(capsys):
     assert (code, usable) == (0, True)
     assert rows["torch"]["found"] == torch.__version__
     assert rows["instruction set"]["found"].split()[0] in ("scalar", "avx2", "avx512", "avx512bf16")
+
+
+def test_every_gpu_is_named_or_why_there_is_none(capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for version, why in ((None, "this torch is a CPU build"), ("13.0", "nvidia-smi")):
+        monkeypatch.setattr("torch.version.cuda", version)
+        row = checks(capsys)[2]["CUDA device"]
+        assert not row["ok"] and why in row["found"]
+    gpu = SimpleNamespace(name="NVIDIA H100", total_memory=80 << 30, major=9, minor=0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
+    rows = checks(capsys)[2]
+    assert [rows[f"CUDA device {number}"]["found"] for number in (0, 1)] == ["NVIDIA H100, 80 GiB, sm_90"] * 2
+    assert rows["CUDA"]["found"].startswith("13.0, driver ")
 
 
 def test_without_the_extension_it_says_so_and_fails(capsys, monkeypatch):

@@ -94,6 +94,22 @@ def test_a_wrong_option(fails, tmp_path):
     assert "nowhere" in fails(2, "train", "--data", "file:/nowhere/at/all.txt")
 
 
+def test_a_device_that_is_not_there(fails, tmp_path, ladder_file, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    store, missing = tmp_path / "runs.sqlite", "device is 'cuda', but torch sees no CUDA device here"
+    for verb in (
+        ["train"],
+        ["sweep", ladder_file],
+        ["sweep", ladder_file, "--launcher", "local"],
+        ["sweep", "--budget", "1e15"],
+    ):
+        assert missing in fails(2, *verb, "--device", "cuda", "--store", store)
+    with Store(store) as opened:
+        assert opened.runs() == []
+    assert "expected one of cpu, cuda" in fails(2, "train", "--device", "tpu")
+    assert "expected one of cpu, cuda" in fails(2, "sweep", ladder_file, "--device", "tpu")
+
+
 def test_kernels_that_are_missing_are_one_line(tmp_path):
     code = (
         "import sys; sys.modules['laimbench._C'] = None\n"

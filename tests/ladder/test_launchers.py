@@ -14,7 +14,7 @@ from laimbench.ladder import Job, sweep
 from laimbench.ladder import slurm_launcher as slurm
 from laimbench.ladder.config import make_ladder
 from laimbench.ladder.job import read_job, write_job
-from laimbench.ladder.ray_launcher import launch_ray, start_ray
+from laimbench.ladder.ray_launcher import launch_ray, needs_of, start_ray, tasks_that_fit
 from laimbench.store import Store
 from laimbench.store_address import StoreAddress
 from tests.ladder import fake_slurm, real_slurm
@@ -149,6 +149,31 @@ def test_what_sbatch_refuses_is_one_line(tmp_path, fake, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="sbatch: no such command, expected Slurm's on the PATH"):
         slurm.launch_slurm(Job(LADDER, tmp_path / "runs.sqlite", 1), 1, tmp_path / "out")
+
+
+ON_GPUS = make_ladder(
+    {"name": "g", "family": "mlp", "device": "cuda", "seeds": [0], "tokens": [320], "sizes": [{"width": 8}]}
+)
+
+
+def test_a_slurm_task_asks_for_a_gpu_where_the_ladder_is_trained_on_them(tmp_path, fake, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that there is none for the tasks, wherever this runs
+    with pytest.raises(InputError, match="device is 'cuda', but torch sees no CUDA device here"):
+        slurm.launch_slurm(Job(ON_GPUS, tmp_path / "runs.sqlite", 1), 1, tmp_path / "out", ["--partition=gpu"])
+    asked = (fake / "asked").read_text()
+    assert "--gres=gpu:1" in asked and asked.index("--gres") < asked.index("--partition")  # which come last and win
+    with Store(tmp_path / "runs.sqlite") as store:
+        assert store.runs() == []
+    assert slurm.gpus_of(Job(LADDER, tmp_path / "runs.sqlite", 1)) == []
+
+
+def test_a_ray_task_asks_for_a_gpu_where_the_ladder_is_trained_on_them(tmp_path):
+    on_cpu, on_gpus = needs_of(Job(LADDER, tmp_path, 2)), needs_of(Job(ON_GPUS, tmp_path, 2))
+    assert on_cpu == {"num_cpus": 2} and on_gpus == {"num_cpus": 2, "num_gpus": 1}
+    assert tasks_that_fit(on_cpu, {"CPU": 9.0}) == 4 and tasks_that_fit(on_cpu, {}) == 1
+    assert tasks_that_fit(on_gpus, {"CPU": 9.0, "GPU": 8.0}) == 8
+    with pytest.raises(InputError, match="device is 'cuda', but Ray's cluster has no GPU"):
+        tasks_that_fit(on_gpus, {"CPU": 9.0})
 
 
 def test_a_real_slurm(tmp_path, monkeypatch, alone):

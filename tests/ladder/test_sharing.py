@@ -1,6 +1,7 @@
 """Sweeps that share a store, and sweeps that go on: nothing lost, nothing doubled, nothing stuck."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,13 +17,14 @@ import laimbench
 from laimbench.errors import RunError, Terminated
 from laimbench.ladder import sweep
 from laimbench.ladder.config import make_ladder
-from laimbench.ladder.launcher import PROCESS_BYTES, workers_that_fit
+from laimbench.ladder.launcher import PROCESS_BYTES, environment_of, workers_that_fit
 from laimbench.ladder.plan import TRAINING_BYTES, USABLE_MEMORY, RunPlan, run_key
 from laimbench.ladder.sweep import Listener
 from laimbench.store import Leases, Store
 from laimbench.store.leases import MOST_DEATHS
 from laimbench.store.owner import own_name
 from laimbench.store.schema import Lease
+from laimbench.train.device import VISIBLE, memories
 from tests.ladder.test_ladder import VALUES, FailingTrainer
 
 REAL = {"name": "r", "family": "mlp", "data": "builtin:digits", "tokens": [320], "sizes": [{"width": 8}],
@@ -218,8 +220,51 @@ def test_no_more_workers_than_memory_allows(monkeypatch):
     large = PROCESS_BYTES + 2 * 10**9 * TRAINING_BYTES  # a pair trains together
     for memory, expected in ((0.1, 1), (1.01, 1), (2.01, 2), (2.15, 3), (2.3, 4), (9, 4)):
         monkeypatch.setattr("laimbench.provenance.memory_bytes", lambda m=memory: m * large / USABLE_MEMORY)
-        assert workers_that_fit(plans, 16) == expected, memory
-    assert workers_that_fit(plans, 2) == 2
+        assert workers_that_fit(plans, 16, memories("")) == expected, memory
+    assert workers_that_fit(plans, 2, memories("")) == 2
+
+
+def test_no_more_workers_than_the_memory_of_gpus_allows():
+    ladder = make_ladder({**VALUES, "seeds": [0]})
+    plans = [RunPlan(config, 10**9, 1, 1, 1.0, None) for config in ladder.runs]  # four groups of one size
+    gpu = int((PROCESS_BYTES + 2 * 10**9 * TRAINING_BYTES) / USABLE_MEMORY) + 1
+    assert workers_that_fit(plans, 2, [gpu, gpu]) == 2  # each on a GPU of its own
+    assert workers_that_fit(plans, 16, [gpu, gpu]) == 2 and workers_that_fit(plans, 16, [2 * gpu, 3 * gpu]) == 4
+    assert workers_that_fit(plans, 3, [gpu // 2]) == 1  # that it does not fit is for the run to say
+
+
+def test_processes_are_dealt_out_to_gpus_in_turns():
+    assert [environment_of(number, ["4", "6"])[VISIBLE] for number in range(5)] == ["4", "6", "4", "6", "4"]
+    assert environment_of(3, []) == {}
+
+
+def noting_its_gpu(config):
+    """Build a trainer in a worker, which dies the first time that the second GPU's gets here."""
+    gpu = os.environ[VISIBLE]
+    with Path(os.environ["LAIMBENCH_TEST_NOTES"]).open("a") as notes:
+        notes.write(f"{gpu} {os.getpid()}\n")
+    if gpu == "6" and Path(notes.name).read_text().count("6 ") == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return FailingTrainer(config)
+
+
+def test_each_worker_has_its_gpu_and_so_has_who_comes_for_one_that_died(tmp_path):
+    notes, script = tmp_path / "notes", tmp_path / "start.py"
+    script.write_text(  # of its own, so that the server that workers are forked from has this environment
+        "from pathlib import Path\n"
+        "from laimbench.ladder import Job, launch_local\n"
+        "from laimbench.ladder.config import make_ladder\n"
+        "from tests.ladder.test_ladder import VALUES\n"
+        "from tests.ladder.test_sharing import noting_its_gpu\n"
+        "if __name__ == '__main__':\n"
+        f"    job = Job(make_ladder(VALUES), Path({str(tmp_path / 'runs.sqlite')!r}), 1, trainer=noting_its_gpu)\n"
+        "    launch_local(job, 2, gpus=['4', '6'])\n"
+    )
+    roots = [Path(laimbench.__file__).resolve().parent.parent, Path(__file__).resolve().parent.parent.parent]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots)), "LAIMBENCH_TEST_NOTES": str(notes)}
+    subprocess.run([sys.executable, script], env=environment, check=True)
+    seen = {tuple(line.split()) for line in notes.read_text().splitlines()}
+    assert sorted(gpu for gpu, _ in seen) == ["4", "6", "6"]  # two processes on the second one, the first of which died
 
 
 def test_workers_use_the_installed_package_and_not_sources_of_the_working_folder(tmp_path):

@@ -1,10 +1,13 @@
 """The answer against stores of which the truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from laimbench.errors import InputError
 from laimbench.report import answer
+from laimbench.report.costs import costs_section
 from tests.report.synthetic import ladder, run
 
 
@@ -96,6 +99,22 @@ def test_families_and_dtypes_are_answered_apart():
     first, second = answer(half + ladder(speed=1.1))
     assert (first.dtype, second.dtype) == ("fp32", "bf16")  # the one with most pairs first
     assert first.speed.value == pytest.approx(1.1) and second.speed.value == pytest.approx(1.5)
+
+
+def test_devices_are_answered_apart():
+    on_gpu = [
+        replace(r, config={**r.config, "device": "cuda"}, machine={**r.machine, "gpu": "NVIDIA H100"}, id=1000 + r.id)
+        for r in ladder(speed=1.5)
+    ]
+    older = ladder(speed=1.1)  # which say no device
+    first, second = answer([replace(r, config={**r.config, "device": ""}) if r.id % 2 else r for r in older] + on_gpu)
+    assert (first.arithmetic, second.arithmetic) == ("fp32", "fp32-cuda") and len(first.pairs) == len(
+        second.pairs
+    ) == 16
+    assert first.speed.value == pytest.approx(1.1) and second.speed.value == pytest.approx(1.5)
+    assert "Test CPU" in first.sentence() and "On this machine (NVIDIA H100)" in second.sentence()
+    assert (first.to_dict()["device"], second.to_dict()["device"]) == ("cpu", "cuda")
+    assert "No estimate" in costs_section(second) and "No estimate" not in costs_section(first)
 
 
 def test_an_empty_store_is_wrong_input():

@@ -69,7 +69,7 @@ class AudioTask(ClassTask):
         with torch.no_grad():
             for frames, lengths, targets, target_lengths in self.validation(most):
                 said += [row[:n].tolist() for row, n in zip(targets, target_lengths, strict=True)]
-                heard += ctc_greedy(self.model, frames, lengths)
+                heard += ctc_greedy(self.model, *self.beside_model((frames, lengths)))
         return said, heard
 
     def summary(self) -> dict[str, float]:

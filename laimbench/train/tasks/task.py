@@ -1,5 +1,6 @@
 """The interface of all families' tasks, and what tasks with classes share."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,6 +72,11 @@ class Task:
         """Return the family's final metrics on held-out data."""
         return {}
 
+    def beside_model(self, batch: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Return a batch on the device that the model is on."""
+        device = next(self.model.parameters()).device
+        return tuple(tensor.to(device) for tensor in batch)
+
 
 class ClassTask(Task):
     """A task whose model gives ``logits`` of items with one class each, the last part of a batch."""
@@ -84,7 +90,7 @@ class ClassTask(Task):
         for *inputs, target in self.validation(most):
             targets.append(target)
             # In double precision no probability becomes 0, whose log loss would be infinite.
-            found.append(self.model.logits(*inputs).double().log_softmax(-1))
+            found.append(self.model.logits(*self.beside_model(inputs)).double().log_softmax(-1).cpu())
         return torch.cat(targets).numpy(), torch.cat(found).numpy()
 
     def summary(self) -> dict[str, float]:

@@ -69,7 +69,7 @@ class TransformerTask(Task):
 
     def said(self, batch: PairBatch, beams: int = 1) -> list[list[int]]:
         """Return the ids that the model says for each source of a batch, without begin and end."""
-        source, lengths = tensors((batch.source, batch.source_lengths))
+        source, lengths = self.beside_model(tensors((batch.source, batch.source_lengths)))
         return beam_search(self.model, source, lengths, self.data.max_target, begin=BEGIN, end=END, beams=beams)
 
     def _held_out(self, size: int, total: int) -> list[PairBatch]:
