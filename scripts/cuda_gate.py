@@ -26,8 +26,8 @@ TENSOR_CORES = ("cp.async.cg", "ldmatrix.sync", "mma.sync")
 FP32 = ("cp.async.ca", "ld.shared.v4.f32", "fma.rn.f32")
 MUST_CONTAIN = {
     "gemm": TENSOR_CORES + FP32,
-    "attention": TENSOR_CORES,
-    "attention_backward": TENSOR_CORES,
+    "attention": TENSOR_CORES + FP32,
+    "attention_backward": TENSOR_CORES + FP32,
 }
 KERNEL = re.compile(
     r"Compiling entry function '(?P<name>\w+)'.*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
@@ -60,7 +60,8 @@ def compile_one(source: Path, arch: str, folder: Path) -> tuple[str, str]:
 
 def demangled(names: list[str]) -> list[str]:
     """Return the names of kernels without their arguments: attention_kernel<AttentionShape<64>, bf16>."""
-    plain = subprocess.run(["c++filt", *names], capture_output=True, text=True, check=True).stdout.splitlines()
+    plain = subprocess.run(["c++filt", *names], capture_output=True, text=True, check=True).stdout
+    plain = plain.replace("> >", ">>").splitlines()
     return [re.sub(r"^void |laim::cuda::|laim::|\(laim::cuda::Side\)", "", name).split(">(")[0] + ">" for name in plain]
 
 

@@ -16,6 +16,8 @@ class Plant:
 GEMM, TILE, PTX = "cuda/sm80/gemm.cuh", "cuda/sm80/tile.cuh", "cuda/ptx.cuh"
 PRODUCT, FLOAT_GEMM, FLOAT_TILE = "cuda/sm80/product.cuh", "cuda/sm80/float_gemm.cuh", "cuda/sm80/float_tile.cuh"
 FORWARD, BACKWARD, SOFTMAX = "cuda/sm80/attention.cuh", "cuda/sm80/attention_backward.cuh", "cuda/sm80/softmax.cuh"
+BLOCKS, DELTA, SCORES = "cuda/sm80/blocks.cuh", "cuda/sm80/delta.cuh", "cuda/sm80/float_scores.cuh"
+FLOAT_FORWARD, FLOAT_BACKWARD = "cuda/sm80/float_attention.cuh", "cuda/sm80/float_attention_backward.cuh"
 NORM, REDUCE, ROW, ENTROPY = (
     "cuda/sm80/norm.cuh",
     "cuda/sm80/reduce.cuh",
@@ -79,9 +81,9 @@ PLANTS = (
     Plant("attention-no-barrier-for-keys", FORWARD, "    block_barrier();\n    copy(values", "    copy(values", "attention"),
     Plant("attention-no-barrier-for-values", FORWARD, "    block_barrier();\n    if (key0", "    if (key0", "attention"),
     Plant("attention-no-wait-for-values", FORWARD, "    cp_async_wait<0>();\n    block_barrier();\n    if (key0", "    block_barrier();\n    if (key0", "attention"),
-    Plant("attention-fetches-too-far", FORWARD, "key0 + Shape::keys < seen.end) copy", "key0 + Shape::keys <= seen.end) copy", "attention"),
+    Plant("attention-fetches-too-far", FORWARD, "key0 + Shape::keys < block.key_end) copy", "key0 + Shape::keys <= block.key_end) copy", "attention"),
     Plant("attention-values-over-keys", FORWARD, "keys.data + Shape::keys * Shape::channels}", "keys.data}", "attention"),
-    Plant("attention-wrong-key-head", FORWARD, "head / (args.query_heads / args.key_heads)", "head % args.key_heads", "attention"),
+    Plant("attention-wrong-key-head", BLOCKS, "head / (args.query_heads / args.key_heads)", "head % args.key_heads", "attention"),
     Plant("attention-one-shrink-for-both-rows", FORWARD, "out[j][2] *= shrink.second", "out[j][2] *= shrink.first", "attention"),
     Plant("attention-query-tail", FORWARD, "if (query >= args.queries) continue;", "if (query > args.queries) continue;", "attention"),
     Plant("attention-lse-to-the-base-2", FORWARD, "maximum * ln_2", "maximum", "attention"),
@@ -95,14 +97,31 @@ PLANTS = (
     # attention backward
     Plant("backward-no-barrier", BACKWARD, "    block_barrier();\n    if (i + 1", "    if (i + 1", "attention"),
     Plant("backward-one-stage", BACKWARD, "i % 2 * 2 * Shape::streamed", "0 * i", "attention"),
-    Plant("backward-copies-too-far", BACKWARD, "if (i + 1 < steps) copy_streamed", "if (i < steps) copy_streamed", "attention"),
-    Plant("backward-no-delta", BACKWARD, "(gradient[e] - state[e].second)", "gradient[e]", "attention"),
-    Plant("backward-first-query-head-only", BACKWARD, "head * group + i / tiles", "head * group", "attention"),
+    Plant("backward-copies-too-far", BACKWARD, "if (i + 1 < block.steps) copy_streamed", "if (i < block.steps) copy_streamed", "attention"),
+    Plant("backward-no-delta", DELTA, "(gradient - state.second)", "gradient", "attention"),
+    Plant("backward-first-query-head-only", BLOCKS, "head * group + i / tiles", "head * group", "attention"),
     Plant("backward-states-by-row", BACKWARD, "{left, right, left, right}", "{left, left, right, right}", "attention"),
-    Plant("backward-state-tail", BACKWARD, "if (i >= count) return {0, 0};", "if (i > count) return {0, 0};", "attention"),
-    Plant("backward-no-scale", BACKWARD, "sum_first, float(forward.scale)", "sum_first, 1.0f", "attention"),
+    Plant("backward-state-tail", DELTA, "if (i >= count) return {0, 0};", "if (i > count) return {0, 0};", "attention"),
+    Plant("backward-no-scale", BACKWARD, "             float(forward.scale), own_row", "             1.0f, own_row", "attention"),
     Plant("backward-part", BACKWARD, "multiply_columns<S>(sum_second, left, second, step, part)", "multiply_columns<S>(sum_second, left, second, step)", "attention"),
-    Plant("backward-sees-nothing", BACKWARD, "own == -INFINITY ? 0.0f : own * log2_e", "own * log2_e", "attention"),
+    Plant("backward-sees-nothing", DELTA, "own == -INFINITY ? 0.0f : own * log2_e", "own * log2_e", "attention"),
+    # attention in fp32
+    Plant("float-attention-no-barrier-for-keys", FLOAT_FORWARD, "    block_barrier();\n    copy_keys(values", "    copy_keys(values", "attention"),
+    Plant("float-attention-no-barrier-for-values", FLOAT_FORWARD, "    block_barrier();\n    if (key0", "    if (key0", "attention"),
+    Plant("float-attention-no-wait-for-values", FLOAT_FORWARD, "    cp_async_wait<0>();\n    block_barrier();\n    if (key0", "    block_barrier();\n    if (key0", "attention"),
+    Plant("float-attention-values-over-keys", FLOAT_FORWARD, "{keys.data + keys.size}", "{keys.data}", "attention"),
+    Plant("float-attention-query-tail", FLOAT_FORWARD, "query >= args.queries", "query > args.queries", "attention"),
+    Plant("float-weights-no-barrier", SCORES, "  warp_barrier();\n", "", "attention"),
+    Plant("float-mask-by-one", SCORES, "own_column(j) < end", "own_column(j) <= end", "attention"),
+    Plant("float-softmax-half-a-row", SCORES, "mask < grid_side; mask *= 2", "mask < grid_side / 2; mask *= 2", "attention"),
+    Plant("float-softmax-nothing-seen", SCORES, "top == -INFINITY ? 0.0f : top", "top", "attention"),
+    Plant("float-channel-tail", SCORES, "own_channel(f) + x < channels", "own_channel(f) + x <= channels", "attention"),
+    Plant("float-backward-no-barrier", FLOAT_BACKWARD, "    block_barrier();\n    if (step + 1", "    if (step + 1", "attention"),
+    Plant("float-backward-one-stage", FLOAT_BACKWARD, "i % 2 * 2 * Streamed::size", "0 * i", "attention"),
+    Plant("float-backward-copies-too-far", FLOAT_BACKWARD, "if (step + 1 < block.steps) copy_streamed", "if (step < block.steps) copy_streamed", "attention"),
+    Plant("float-backward-weights-overwritten", FLOAT_BACKWARD, "      warp_barrier();  // the weights of dK have been read\n", "", "attention"),
+    Plant("float-backward-state-of-one-query", FLOAT_BACKWARD, "state[keys_own ? j : i]", "state[0]", "attention"),
+    Plant("float-backward-no-scale", FLOAT_BACKWARD, "scale_row(sum_first[i], float(forward.scale))", "scale_row(sum_first[i], 1.0f)", "attention"),
     # norms, rows
     Plant("reduce-no-barrier", REDUCE, "  block_barrier();\n", "", "norm"),
     Plant("reduce-lane-0-of-all-warps", REDUCE, "between + warp_index(), value", "between, value", "norm"),
@@ -132,6 +151,7 @@ PLANTS = (
     Plant("activation-gradient-without-up", ACTIVATION, "gradient * f.slope * up", "gradient * f.slope", "activation"),
     # in the primitives themselves, on the host's side
     Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "primitives"),
+    Plant("twin-number-though-absent", PTX, "global, 4, there ? 4 : 0, site", "global, 4, 4, site", "primitives"),
 )  # fmt: skip
 
 QUICK = ("entropy-reduction-in-one-place", "column-sum-tail", "entropy-target-read-late")

@@ -9,7 +9,7 @@ struct ValueAndSlope {
   float value, slope;
 };
 
-LAIM_DEVICE float exponential(float x) { return exp2_approx(x * 1.44269504f); }
+LAIM_DEVICE float exponential(float x) { return exp2_approx(x * log2_e); }
 
 LAIM_DEVICE ValueAndSlope activate(Activation kind, float x) {
   if (kind == Activation::relu) return {x < 0 ? 0.0f : x, x > 0 ? 1.0f : 0.0f};  // in this order: NaN stays NaN

@@ -7,8 +7,7 @@
 //   wait(K i) barrier  copy(V i)      S = Q K^T        the barrier also says: all are done with V i - 1
 //   wait(V i) barrier  copy(K i + 1)  softmax, O += P V                  ... with K i
 #pragma once
-#include "core/kernels.h"
-#include "cuda/launch.h"
+#include "cuda/sm80/blocks.cuh"
 #include "cuda/sm80/softmax.cuh"
 
 namespace laim::cuda {
@@ -23,12 +22,6 @@ struct AttentionShape {
 };
 
 template <class Shape, class S>
-Launch attention_launch(const AttentionArgs<S>& args) {
-  const int64_t blocks = ceil_div(args.queries, Shape::queries) * args.query_heads * args.batch;
-  return {uint32_t(blocks), 1, 1, Shape::threads, Shape::shared_bytes};
-}
-
-template <class Shape, class S>
 LAIM_KERNEL(Shape::threads, 1)
 attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chunks) {
   using Queries = Tile<S, Shape::queries, Shape::channels>;
@@ -38,28 +31,23 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
   const Keys keys = {queries.data + Shape::queries * Shape::channels};
   const Keys values = {keys.data + Shape::keys * Shape::channels};
 
-  // Last queries first: under a causal mask they take longest.
-  const int64_t blocks = ceil_div(args.queries, Shape::queries);
-  const int64_t query0 = (blocks - 1 - block_x() % blocks) * Shape::queries;
-  const int64_t head = block_x() / blocks % args.query_heads, b = block_x() / blocks / args.query_heads;
-  const int64_t key_head = head / (args.query_heads / args.key_heads);
-  const Mask mask = args.mask(b);
-  const Interval seen = mask.visible_to_any(query0, min(query0 + Shape::queries, args.queries) - 1);
-  const int64_t first = seen.begin / Shape::keys * Shape::keys;
+  const QueryBlock block = query_block<Shape>(args);
   const auto copy = [&](const Keys& tile, const View4<const S>& from, int64_t key0) {
-    copy_tile<Shape::threads>(tile, rows_from(from, b, key_head, key0, mask.key_length, args.channels, by_chunks));
+    copy_tile<Shape::threads>(
+        tile, rows_from(from, block.b, block.key_head, key0, block.mask.key_length, args.channels, by_chunks));
   };
 
   const int row0 = warp_index() * 16;  // of this warp, in the block
   RowState state;
   const float scale = float(args.scale) * log2_e;
   float out[out_columns][4] = {};
-  if (first < seen.end) {
-    copy_tile<Shape::threads>(queries, rows_from(args.q, b, head, query0, args.queries, args.channels, by_chunks));
-    copy(keys, args.k, first);
+  if (block.key0 < block.key_end) {
+    copy_tile<Shape::threads>(
+        queries, rows_from(args.q, block.b, block.head, block.query0, args.queries, args.channels, by_chunks));
+    copy(keys, args.k, block.key0);
   }
   cp_async_commit();
-  for (int64_t key0 = first; key0 < seen.end; key0 += Shape::keys) {
+  for (int64_t key0 = block.key0; key0 < block.key_end; key0 += Shape::keys) {
     cp_async_wait<0>();
     block_barrier();
     copy(values, args.v, key0);
@@ -74,11 +62,11 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     }
     cp_async_wait<0>();
     block_barrier();
-    if (key0 + Shape::keys < seen.end) copy(keys, args.k, key0 + Shape::keys);
+    if (key0 + Shape::keys < block.key_end) copy(keys, args.k, key0 + Shape::keys);
     cp_async_commit();
 
     scale_scores(scores, scale);
-    mask_scores(scores, query0 + row0, key0, [&](int64_t query) { return mask.visible(query); });
+    mask_scores(scores, block.query0 + row0, key0, [&](int64_t query) { return block.mask.visible(query); });
     const Pair shrink = softmax_step(scores, state);
     LAIM_UNROLL
     for (int j = 0; j < out_columns; ++j) {
@@ -93,10 +81,10 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     }
   }
 
-  const Matrix<S> to = args.out.matrix(b, head);
+  const Matrix<S> to = args.out.matrix(block.b, block.head);
   LAIM_UNROLL
   for (int half = 0; half < 2; ++half) {
-    const int64_t query = query0 + row0 + lane_index() / 4 + half * 8;
+    const int64_t query = block.query0 + row0 + lane_index() / 4 + half * 8;
     const float sum = half == 0 ? state.sum.first : state.sum.second;
     const float maximum = half == 0 ? state.maximum.first : state.maximum.second;
     if (query >= args.queries) continue;
@@ -110,7 +98,7 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
                  int(args.channels) - channel, by_chunks);
     }
     if (lane_index() % 4 == 0)
-      store_global(args.lse + (b * args.query_heads + head) * args.queries + query,
+      store_global(args.lse + (block.b * args.query_heads + block.head) * args.queries + query,
                    sum == 0 ? -INFINITY : maximum * ln_2 + logf(sum));
   }
 }

@@ -12,13 +12,11 @@
 // bits every time. Streamed tiles go through two stages; one barrier for each:  wait(i) barrier  copy(i + 1)
 // compute(i).
 #pragma once
-#include "core/kernels.h"
-#include "cuda/launch.h"
+#include "cuda/sm80/blocks.cuh"
+#include "cuda/sm80/delta.cuh"
 #include "cuda/sm80/softmax.cuh"
 
 namespace laim::cuda {
-
-enum class Side { queries, keys };
 
 // channels as in the forward. With 256 of them the sums for all would not fit into registers: a block makes those of
 // 128.
@@ -32,62 +30,10 @@ struct BackwardShape {
   static constexpr int64_t shared_bytes = 2 * own_bytes + 2 * 2 * stream_bytes;
 };
 
-template <class Shape, class S>
-Launch attention_backward_launch(const AttentionArgs<S>& args) {
-  const bool keys = Shape::side == Side::keys;
-  const int64_t blocks = ceil_div(keys ? args.keys : args.queries, Shape::rows);
-  return {uint32_t(blocks * (keys ? args.key_heads : args.query_heads) * args.batch), Shape::parts, 1, Shape::threads,
-          Shape::shared_bytes};
-}
-
-// delta: (batch, query_heads, queries). A warp takes a query.
-struct DeltaShape {
-  static constexpr int threads = 128, queries = threads / warp_size;
-};
-template <class S>
-Launch delta_launch(const AttentionArgs<S>& args) {
-  return {uint32_t(ceil_div(args.batch * args.query_heads * args.queries, DeltaShape::queries)), 1, 1,
-          DeltaShape::threads, 0};
-}
-
-template <class S>
-LAIM_KERNEL(DeltaShape::threads, 4)
-delta_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, float* delta) {
-  const AttentionArgs<S>& forward = args.forward;
-  const int64_t row = block_x() * DeltaShape::queries + warp_index();
-  if (row >= forward.batch * forward.query_heads * forward.queries) return;  // the whole warp
-  const int64_t query = row % forward.queries, head = row / forward.queries % forward.query_heads;
-  const int64_t b = row / forward.queries / forward.query_heads;
-  const S* const out = forward.out.matrix(b, head).at(query, 0);
-  const S* const gradient = args.gradient.matrix(b, head).at(query, 0);
-  float sum = 0;
-  for (int64_t channel = lane_index(); channel < forward.channels; channel += warp_size)
-    sum += to_float(load_global(out + channel)) * to_float(load_global(gradient + channel));
-  LAIM_UNROLL
-  for (int mask = warp_size / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
-  if (lane_index() == 0) store_global(delta + row, sum);
-}
-
-// Of one query head, from some query on: `count` log-sum-exps and deltas.
-struct QueryStates {
-  const float *lse, *delta;
-  int count;
-
-  // The log-sum-exp to the base 2, and delta; zeros beyond the last query and where it sees no key.
-  LAIM_DEVICE Pair at(int i) const {
-    if (i >= count) return {0, 0};
-    const float own = load_global(lse + i);
-    return {own == -INFINITY ? 0.0f : own * log2_e, load_global(delta + i)};
-  }
-};
-
-// The scores become P, `gradient` (dP) becomes dS. state: that of the query which each of the four elements belongs to.
+// state: that of the query which each of the four elements belongs to.
 LAIM_DEVICE void scores_to_gradient(float (&scores)[4], float (&gradient)[4], const Pair (&state)[4]) {
   LAIM_UNROLL
-  for (int e = 0; e < 4; ++e) {
-    scores[e] = exp2_approx(scores[e] - state[e].first);
-    gradient[e] = scores[e] * (gradient[e] - state[e].second);
-  }
+  for (int e = 0; e < 4; ++e) score_to_gradient(scores[e], gradient[e], state[e]);
 }
 
 template <class S, int columns>
@@ -123,27 +69,14 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
   };
   const auto second_tile = [&](int i) { return Streamed{first_tile(i).data + Shape::streamed * Shape::channels}; };
 
-  const int64_t heads = keys_own ? forward.key_heads : forward.query_heads;
-  const int64_t own_rows = keys_own ? forward.keys : forward.queries;
-  const int64_t blocks = ceil_div(own_rows, Shape::rows), group = forward.query_heads / forward.key_heads;
-  const int64_t block_row = block_x() % blocks * Shape::rows;
-  const int64_t head = block_x() / blocks % heads, b = block_x() / blocks / heads;
-  const Mask mask = forward.mask(b);
-  const int64_t last_row = min(block_row + Shape::rows, own_rows) - 1;
-  const Interval seen = keys_own ? mask.seeing_any(block_row, last_row) : mask.visible_to_any(block_row, last_row);
-  const int64_t stream0 = seen.begin / Shape::streamed * Shape::streamed;
-  const int tiles = seen.begin < seen.end ? int(ceil_div(seen.end - stream0, Shape::streamed)) : 0;
-  const int steps = keys_own ? tiles * int(group) : tiles;
-
-  const auto query_head = [&](int i) { return keys_own ? head * group + i / tiles : head; };
+  const StreamingBlock<Shape> block = streaming_block<Shape>(forward);
   const auto copy = [&](const auto& tile, const View4<const S>& from, int64_t h, int64_t row, int64_t rows) {
-    copy_tile<Shape::threads>(tile, rows_from(from, b, h, row, rows, forward.channels, by_chunks));
+    copy_tile<Shape::threads>(tile, rows_from(from, block.b, h, row, rows, forward.channels, by_chunks));
   };
   const auto copy_streamed = [&](int i) {
-    const int64_t row = stream0 + i % tiles * Shape::streamed;
-    const int64_t h = keys_own ? query_head(i) : head / group, rows = keys_own ? forward.queries : mask.key_length;
-    copy(first_tile(i), keys_own ? forward.q : forward.k, h, row, rows);
-    copy(second_tile(i), keys_own ? args.gradient : forward.v, h, row, rows);
+    const int64_t h = block.stream_head(i), row = block.stream_row(i);
+    copy(first_tile(i), keys_own ? forward.q : forward.k, h, row, block.stream_end());
+    copy(second_tile(i), keys_own ? args.gradient : forward.v, h, row, block.stream_end());
   };
 
   const int row0 = warp_index() * 16;
@@ -151,28 +84,23 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
   const float scale = float(forward.scale) * log2_e;
   float sum_first[out_columns][4] = {};                                   // dQ or dK
   [[maybe_unused]] float sum_second[keys_own ? out_columns : 1][4] = {};  // dV
-  if (steps > 0) {
-    const int64_t rows = keys_own ? mask.key_length : forward.queries;
-    copy(own_first, keys_own ? forward.k : forward.q, head, block_row, rows);
-    copy(own_second, keys_own ? forward.v : args.gradient, head, block_row, rows);
+  if (block.steps > 0) {
+    copy(own_first, keys_own ? forward.k : forward.q, block.head, block.row, block.own_end());
+    copy(own_second, keys_own ? forward.v : args.gradient, block.head, block.row, block.own_end());
     copy_streamed(0);
   }
   cp_async_commit();
 
-  const auto states_from = [&](int64_t h, int64_t query) {
-    const int64_t offset = (b * forward.query_heads + h) * forward.queries + query;
-    return QueryStates{forward.lse + offset, delta + offset, int(min<int64_t>(forward.queries - query, Shape::rows))};
-  };
   Pair row_state[2] = {};
   if constexpr (!keys_own) {
-    const QueryStates states = states_from(head, block_row);
+    const QueryStates states = query_states(forward, delta, block.b, block.head, block.row);
     for (int half = 0; half < 2; ++half) row_state[half] = states.at(row0 + lane_index() / 4 + half * 8);
   }
 
-  for (int i = 0; i < steps; ++i) {
+  for (int i = 0; i < block.steps; ++i) {
     cp_async_wait<0>();
     block_barrier();
-    if (i + 1 < steps) copy_streamed(i + 1);
+    if (i + 1 < block.steps) copy_streamed(i + 1);
     cp_async_commit();
     const Streamed first = first_tile(i), second = second_tile(i);
     float scores[columns][4] = {}, gradient[columns][4] = {};
@@ -185,12 +113,11 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
       load_left(left, own_second, row0, step);
       multiply_rows<S>(gradient, left, second, step);
     }
-    const int64_t stream_row = stream0 + i % tiles * Shape::streamed;
+    const int64_t stream_row = block.stream_row(i);
     scale_scores(scores, scale);
-    mask_scores(scores, block_row + row0, stream_row,
-                [&](int64_t row) { return keys_own ? mask.seeing_any(row, row) : mask.visible(row); });
+    mask_scores(scores, block.row + row0, stream_row, [&](int64_t row) { return block.visible(row); });
     if constexpr (keys_own) {
-      const QueryStates states = states_from(query_head(i), stream_row);
+      const QueryStates states = query_states(forward, delta, block.b, block.query_head(i), stream_row);
       LAIM_UNROLL
       for (int j = 0; j < columns; ++j) {
         const int query = j * 8 + lane_index() % 4 * 2;
@@ -214,12 +141,12 @@ attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const flo
     }
   }
 
-  const int64_t own_row = block_row + row0;
-  store_rows((keys_own ? args.gradient_k : args.gradient_q).matrix(b, head), sum_first, float(forward.scale), own_row,
-             own_rows, part, int(forward.channels), by_chunks);
+  const int64_t own_row = block.row + row0;
+  store_rows((keys_own ? args.gradient_k : args.gradient_q).matrix(block.b, block.head), sum_first,
+             float(forward.scale), own_row, block.rows, part, int(forward.channels), by_chunks);
   if constexpr (keys_own)
-    store_rows(args.gradient_v.matrix(b, head), sum_second, 1.0f, own_row, own_rows, part, int(forward.channels),
-               by_chunks);
+    store_rows(args.gradient_v.matrix(block.b, block.head), sum_second, 1.0f, own_row, block.rows, part,
+               int(forward.channels), by_chunks);
 }
 
 }  // namespace laim::cuda

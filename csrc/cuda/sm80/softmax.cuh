@@ -6,8 +6,6 @@
 
 namespace laim::cuda {
 
-constexpr float log2_e = 1.44269504f, ln_2 = 0.69314718f;  // exponentials are to the base 2, as the hardware has them
-
 // Rows [row, rows) of one head; the rest of a tile reads as zeros.
 template <class S>
 LAIM_DEVICE Source<S> rows_from(const View4<const S>& view, int64_t b, int64_t h, int64_t row, int64_t rows,

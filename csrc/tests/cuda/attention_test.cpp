@@ -2,6 +2,8 @@
 #include "cuda/sm80/attention.cuh"
 
 #include "cuda/sm80/attention_backward.cuh"
+#include "cuda/sm80/float_attention.cuh"
+#include "cuda/sm80/float_attention_backward.cuh"
 #include "tests/cuda/device.h"
 #include "tests/plain_attention.h"
 
@@ -9,6 +11,36 @@ namespace laim::test {
 namespace {
 
 using Case = AttentionShape;
+
+template <class S, int channels>
+bool run_attention(const AttentionBackwardArgs<S>& args, const std::string& what, float* delta) {
+  using namespace laim::cuda;
+  const AttentionArgs<S>& forward = args.forward;
+  const auto run_delta = [&] { return run(delta_launch(forward), what + "delta", delta_kernel<S>, args, delta); };
+  if constexpr (is_same<S, float>) {
+    using Forward = FloatAttentionShape<channels>;
+    using Queries = FloatBackwardShape<Side::queries, channels>;
+    using Keys = FloatBackwardShape<Side::keys, channels>;
+    return run(attention_launch<Forward>(forward), what + "forward", float_attention_kernel<Forward>, forward) &&
+           run_delta() &&
+           run(attention_backward_launch<Queries>(forward), what + "dq", float_attention_backward_kernel<Queries>, args,
+               delta) &&
+           run(attention_backward_launch<Keys>(forward), what + "dk, dv", float_attention_backward_kernel<Keys>, args,
+               delta);
+  } else {
+    const bool by_chunks = forward.channels % chunk_elements == 0;
+    using Forward = cuda::AttentionShape<channels>;
+    using Queries = BackwardShape<Side::queries, channels>;
+    using Keys = BackwardShape<Side::keys, channels>;
+    return run(attention_launch<Forward>(forward), what + "forward", attention_kernel<Forward, S>, forward,
+               by_chunks) &&
+           run_delta() &&
+           run(attention_backward_launch<Queries>(forward), what + "dq", attention_backward_kernel<Queries, S>, args,
+               delta, by_chunks) &&
+           run(attention_backward_launch<Keys>(forward), what + "dk, dv", attention_backward_kernel<Keys, S>, args,
+               delta, by_chunks);
+  }
+}
 
 template <class S, int channels>
 void test_case(const Case& s) {
@@ -27,17 +59,7 @@ void test_case(const Case& s) {
   const AttentionArgs<S> args =
       attention_args<S>(s, scale, q.data(), k.data(), v.data(), device_lengths.data(), out.data(), lse.data());
   const AttentionBackwardArgs<S> back = attention_backward_args<S>(s, args, g.data(), dq.data(), dk.data(), dv.data());
-  const bool by_chunks = s.channels % chunk_elements == 0;
-  using Forward = cuda::AttentionShape<channels>;
-  using Queries = BackwardShape<Side::queries, channels>;
-  using Keys = BackwardShape<Side::keys, channels>;
-  if (!run(attention_launch<Forward>(args), what + "forward", attention_kernel<Forward, S>, args, by_chunks) ||
-      !run(delta_launch(args), what + "delta", delta_kernel<S>, back, delta.data()) ||
-      !run(attention_backward_launch<Queries>(args), what + "dq", attention_backward_kernel<Queries, S>, back,
-           delta.data(), by_chunks) ||
-      !run(attention_backward_launch<Keys>(args), what + "dk, dv", attention_backward_kernel<Keys, S>, back,
-           delta.data(), by_chunks))
-    return;
+  if (!run_attention<S, channels>(back, what, delta.data())) return;
 
   const PlainAttention e = plain_attention(s, scale, lengths, q.values(), k.values(), v.values(), g.values());
   check_close(out.values(), e.out, 2 * tolerance<S>(), what + "out");
@@ -70,5 +92,13 @@ int main() {
   test_case<bf16, 128>({1, 1, 1, 20, 70, 96, -1, false, false});
   test_case<bf16, 256>({1, 1, 1, 40, 72, 256, -1, true, false});
   test_case<fp16, 64>({1, 1, 1, 64, 64, 64, -1, true, false});
+  test_case<float, 64>({1, 2, 1, 130, 130, 64, -1, true, false});
+  test_case<float, 64>({2, 2, 1, 70, 100, 39, 33, true, true});
+  test_case<float, 64>({2, 3, 1, 33, 150, 20, 50, false, true});
+  test_case<float, 64>({1, 1, 1, 200, 40, 8, -1, true, false});  // queries that see no key
+  test_case<float, 64>({1, 1, 1, 1, 1, 1, -1, false, false});
+  test_case<float, 64>({1, 1, 1, 3, 0, 8, -1, false, false});
+  test_case<float, 128>({1, 2, 1, 65, 70, 101, -1, true, false});
+  test_case<float, 256>({1, 1, 1, 34, 40, 256, -1, true, false});
   return summary();
 }
