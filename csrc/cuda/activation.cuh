@@ -9,7 +9,12 @@ struct ValueAndSlope {
   float value, slope;
 };
 
-LAIM_DEVICE float exponential(float x) { return exp2_approx(x * log2_e); }
+// The product's own rounding, which would grow with |x| in the result, is put back in.
+LAIM_DEVICE float exponential(float x) {
+  const float rounded = x * log2_e, rest = fmaf(x, log2_e, -rounded) + x * log2_e_rest;
+  const float power = exp2_approx(rounded);
+  return rest == rest ? fmaf(power, rest * ln_2, power) : power;  // rest of an infinity is none
+}
 
 LAIM_DEVICE ValueAndSlope activate(Activation kind, float x) {
   if (kind == Activation::relu) return {x < 0 ? 0.0f : x, x > 0 ? 1.0f : 0.0f};  // in this order: NaN stays NaN

@@ -23,11 +23,12 @@ class Device {
   template <class Body>
   static auto with_storage_type(const Tensor& tensor, const Body& body) {
     switch (tensor.scalar_type()) {
+      case ScalarType::Float: return body(float{});
       case ScalarType::Half: return body(fp16{});
       case ScalarType::BFloat16: return body(bf16{});
       default: break;
     }
-    require(false, "laimbench: dtype not supported on CUDA, expected bfloat16 or float16");
+    require(false, "laimbench: dtype not supported on CUDA, expected float32, bfloat16 or float16");
     return body(bf16{});
   }
 
