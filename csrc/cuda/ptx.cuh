@@ -226,7 +226,8 @@ LAIM_DEVICE Pair pack<float>(float first, float second) {
   return {first, second};
 }
 
-constexpr float log2_e = 1.44269504f, log2_e_rest = 1.92596299e-8f, ln_2 = 0.69314718f;  // exponentials are to the base 2, as the hardware has them
+constexpr float log2_e = 1.44269504f, log2_e_rest = 1.92596299e-8f,
+                ln_2 = 0.69314718f;  // exponentials are to the base 2, as the hardware has them
 
 // ex2.approx.ftz.f32: 2^x within 2 ulp, subnormal results are zero.
 LAIM_DEVICE float exp2_approx(float x) {
