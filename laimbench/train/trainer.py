@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from laimbench.errors import RunError
+from laimbench.errors import InputError, RunError
 from laimbench.models import prepare
 from laimbench.models.blocks import blocks_of
 from laimbench.train.checkpoint import start_from
@@ -81,7 +81,7 @@ class Trainer:
 
         Raises:
             InputError: the data source, the model's shape or the execution is wrong, or the device is not here. RunError: memory does
-                not suffice.
+                not suffice, or an op has no kernel for the device.
             ProcessLost: another process ended.
         """
         self.config, self.execution, self.processes = config, execution or Execution(), processes or Process()
@@ -116,7 +116,8 @@ class Trainer:
         self.optimizer = self._make_optimizer()
         self._validation = self.task.validation()
         self.train_seconds = 0.0
-        self._warm_up()
+        with _naming_refusal(config):
+            self._warm_up()
 
     @property
     def finished(self) -> bool:
@@ -280,6 +281,17 @@ class Trainer:
             val_loss=val_loss,
             tokens_per_s=count * self.tokens_per_step / seconds if count else math.nan,
         )
+
+
+@contextmanager
+def _naming_refusal(config: RunConfig) -> Iterator[None]:
+    """Make the run's failure of an op's refusal of a device that it has no kernel for, or none for these shapes."""
+    try:
+        yield
+    except ValueError as error:
+        if not config.device or isinstance(error, InputError):
+            raise
+        raise RunError(f"backend {config.backend!r} on device {config.device!r}: {error}") from None
 
 
 @contextmanager

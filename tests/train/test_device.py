@@ -21,6 +21,7 @@ from laimbench.train import Keeper, RunConfig, Trainer, load_checkpoint, save_ch
 from laimbench.train.device import DETERMINISTIC, GPU, Device, device_of, memories, visible_gpus
 from laimbench.train.parallel import Process, Replicas, Shards, connected
 from laimbench.train.state import capture, restore
+from laimbench.train.tasks import TASKS, Task
 
 SMALL = RunConfig(width=16, depth=1, data="synthetic:markov", seqlen=16, batch_size=4, tokens=256, evals=1, eval_tokens=64,
                   backend="torch")  # fmt: skip
@@ -169,6 +170,43 @@ def test_bf16_is_autocast_of_the_device(noting, monkeypatch):
     monkeypatch.setattr(noting, "kind", "cuda", raising=False)
     trainer.train_step()
     assert kinds == ["cpu", "cuda"]
+
+
+IDS, LENGTHS, LABELS = torch.zeros(2, 8, dtype=torch.int64), torch.tensor([8, 5]), torch.tensor([0, 1])
+TEXT, CLASSES = {"vocab_size": 9, "max_target": 8, "classes": ["a", "b"]}, {"classes": ["a", "b"]}
+LLAMA = {"norm": "rms", "mlp": "swiglu", "positions": "rotary", "heads": 2, "kv_heads": 1}
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "facts", "batch"),
+    [("gpt", {}, TEXT, (IDS, IDS)), ("gpt", LLAMA, TEXT, (IDS, IDS)), ("bert", {}, TEXT, (IDS, LENGTHS, LABELS)),
+     ("bert", {}, {**TEXT, "classes": []}, (IDS, IDS[:, :2], IDS[:, :2])), ("transformer", {}, TEXT, (IDS, LENGTHS, IDS, IDS)),
+     ("vit", {}, {**CLASSES, "image_size": 8, "colours": 1}, (torch.zeros(2, 1, 8, 8), LABELS)),
+     ("mlp", {}, {**CLASSES, "image_size": 8, "colours": 1}, (torch.zeros(2, 64), LABELS)),
+     ("audio", {}, {**CLASSES, "ctc": False, "bands": 4}, (torch.zeros(2, 8, 4), LENGTHS, LABELS))],
+    ids=["gpt", "llama", "bert that classifies", "bert", "transformer", "vit", "mlp", "audio"],
+)  # fmt: skip
+def test_models_make_what_they_need_where_their_input_is(family, values, facts, batch):
+    """On "meta", the other device that is everywhere: sums of tensors on two devices are refused there as on a GPU."""
+    config = RunConfig.from_dict({"family": family, "width": 16, "depth": 2, "seqlen": 8, "backend": "torch", **values})
+    task = Task()
+    task.model = TASKS[family].build(config, facts).to("meta")
+    there = task.beside_model(batch)
+    assert {tensor.device.type for tensor in there} == {"meta"}
+    loss = task.model(*there)
+    loss.backward()
+    assert loss.device.type == "meta"
+
+
+def test_an_op_without_a_kernel_for_the_device_is_the_runs_failure(noting, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("q is on cuda:0, expected cpu")
+
+    monkeypatch.setattr("laimbench.ops.attention", refuse)
+    with pytest.raises(RunError, match=r"^backend 'laim' on device 'cuda': q is on cuda:0, expected cpu$"):
+        Trainer(replace(SMALL, backend="laim", device="cuda"))
+    with pytest.raises(ValueError, match=r"^q is on cuda:0"):  # of the CPU's it is an error of this program
+        Trainer(replace(SMALL, backend="laim"))
 
 
 def test_what_is_asked_of_a_gpu(cuda):
