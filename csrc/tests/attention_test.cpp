@@ -38,12 +38,23 @@ void test_case(const Kernels<S>& kernels, const Shape& s) {
 
 void test_attention(const KernelTable& table) {
   const Shape shapes[] = {
-      {1, 1, 1, 1, 1, 1, -1, false, false},    {2, 2, 1, 5, 7, 3, -1, true, false},
-      {1, 2, 2, 97, 97, 16, -1, true, false},  {2, 4, 2, 100, 130, 20, -1, false, true},
-      {1, 3, 1, 200, 200, 8, 30, true, false}, {2, 1, 1, 33, 230, 40, 12, false, true},
-      {1, 1, 1, 230, 33, 8, -1, true, false},  {1, 1, 1, 96, 192, 64, -1, false, false},
-      {1, 1, 1, 3, 0, 4, -1, false, false},    {1, 2, 2, 0, 5, 4, -1, true, false},
-      {1, 1, 1, 101, 101, 70, 7, true, false}, {1, 2, 1, 130, 151, 129, -1, true, false},
+      {1, 1, 1, 1, 1, 1, -1, false, false},
+      {2, 2, 1, 5, 7, 3, -1, true, false},
+      {1, 2, 2, 97, 97, 16, -1, true, false},
+      {2, 4, 2, 100, 130, 20, -1, false, true},
+      {1, 3, 1, 200, 200, 8, 30, true, false},
+      {2, 1, 1, 33, 230, 40, 12, false, true},
+      {1, 1, 1, 230, 33, 8, -1, true, false},
+      {1, 1, 1, 96, 192, 64, -1, false, false},
+      {1, 1, 1, 3, 0, 4, -1, false, false},
+      {1, 2, 2, 0, 5, 4, -1, true, false},
+      {1, 1, 1, 101, 101, 70, 7, true, false},
+      {1, 2, 1, 130, 151, 129, -1, true, false},
+      // keys enough for several pieces in the backward
+      {1, 2, 1, 300, 2400, 8, -1, true, false},
+      {1, 1, 1, 1600, 1600, 5, 50, true, false},
+      {2, 1, 1, 130, 1700, 20, -1, false, true},
+      {1, 1, 1, 900, 1560, 16, -1, true, false},
   };
   for (const Shape& shape : shapes) {
     test_case(table.f64, shape);

@@ -4,8 +4,11 @@
 //   dQ = scale dS K, dK = dS^T (scale Q)                                    (Dao et al. 2022, algorithm 4)
 //
 // Tiles are [key][query] as in the forward; of dS, pairs along keys are needed for dQ and pairs along queries for dK,
-// which are two copies of bf16 and one of wider numbers. A task is one key head with all query heads that share it, so
-// that nothing is summed across tasks and results do not depend on threads.
+// which are two copies of bf16 and one of wider numbers.
+//
+// A task is a piece of the keys of one key head with all query heads that share it: it owns their dK and dV. Few heads
+// of many keys are cut into pieces, each with a dQ of its own, which are added in order; how many depends on the shapes
+// alone, so that results do not depend on threads.
 #pragma once
 
 namespace laim::LAIM_ISA {
@@ -152,14 +155,38 @@ LAIM_INLINE void store_rows(Matrix<S> dst, const Compute<S>* src, int64_t padded
     });
 }
 
+// How keys are cut: pieces of `size` keys, whole blocks.
+struct Pieces {
+  int64_t count, size, keys;
+  LAIM_INLINE Interval piece(int64_t i) const { return {i * size, min(keys, (i + 1) * size)}; }
+};
+
+// As many pieces as give `wanted` tasks, of at least `least` keys, and no more dQ than `most` bytes hold. Pieces half as
+// long cost 5 % more time on two cores, which is less than what these lose with three heads or fewer to share.
 template <class S>
-void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, int64_t key_head) {
+LAIM_INLINE Pieces pieces_of(const AttentionArgs<S>& args) {
+  constexpr int64_t wanted = 32, most = int64_t(64) << 20;
+  const int64_t heads = max<int64_t>(1, args.batch * args.key_heads);
+  const int64_t least = (heads < 4 ? 4 : 8) * attention_block;
+  const int64_t bytes = args.batch * args.query_heads * args.queries * args.channels * int64_t(sizeof(Compute<S>));
+  const int64_t fitting = min(args.keys / least, most / max<int64_t>(1, bytes));
+  const int64_t count = clamp(ceil_div(wanted, heads), 1, max<int64_t>(1, fitting));
+  const int64_t size = round_up(ceil_div(args.keys, count), attention_block);
+  return {max<int64_t>(1, ceil_div(args.keys, max<int64_t>(1, size))), size, args.keys};
+}
+
+LAIM_INLINE Interval overlap(Interval a, Interval b) { return {max(a.begin, b.begin), min(a.end, b.end)}; }
+
+// own_dQ: (query_heads, queries, padded channels) where this piece's part of dQ goes; null where it is all of dQ.
+template <class S>
+void attention_backward_piece(const AttentionBackwardArgs<S>& args, int64_t b, int64_t key_head, Interval keys,
+                              Compute<S>* own_dQ) {
   using T = Compute<S>;
   using O = Operand<S>;
   const auto& forward = args.forward;
   const int64_t channels = forward.channels, padded = round_up(channels, Vec<T>::width);
   const int64_t steps = ceil_div(channels, span<O>);
-  const int64_t padded_keys = round_up(forward.keys, Tile::rows);
+  const int64_t key_count = keys.end - keys.begin, padded_keys = round_up(key_count, Tile::rows);
   const int64_t group = forward.query_heads / forward.key_heads;
   constexpr int64_t square = attention_block * attention_block / span<O>;
 
@@ -182,10 +209,12 @@ void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, in
                               parts.operands(ceil_div(padded_keys, span<O>) * padded),
                               parts.numbers(padded_keys * padded), parts.numbers(padded_keys * padded)};
 
-  const Matrix<const S> k = forward.k.matrix(b, key_head), v = forward.v.matrix(b, key_head);
-  pack_panels(head.key_panels, Tile::rows, k, forward.keys, channels);
-  pack_panels(head.value_panels, Tile::rows, v, forward.keys, channels);
-  pack_rows(head.keys_KD, padded, k, forward.keys, channels);
+  const auto rows_of_piece = [&](auto m) { return decltype(m){m.at(keys.begin, 0), m.row_stride, m.column_stride}; };
+  const Matrix<const S> k = rows_of_piece(forward.k.matrix(b, key_head)),
+                        v = rows_of_piece(forward.v.matrix(b, key_head));
+  pack_panels(head.key_panels, Tile::rows, k, key_count, channels);
+  pack_panels(head.value_panels, Tile::rows, v, key_count, channels);
+  pack_rows(head.keys_KD, padded, k, key_count, channels);
   for (int64_t i = 0; i < padded_keys * padded; ++i) head.gradient_k_KD[i] = head.gradient_v_KD[i] = T(0);
 
   const Mask mask = forward.mask(b);
@@ -194,29 +223,76 @@ void attention_backward_head(const AttentionBackwardArgs<S>& args, int64_t b, in
   for (int64_t h = key_head * group; h < (key_head + 1) * group; ++h) {
     for (int64_t query0 = 0; query0 < forward.queries; query0 += attention_block) {
       const int64_t count = min(attention_block, forward.queries - query0);
+      const Interval seen = overlap(mask.visible_to_any(query0, query0 + count - 1), keys);
+      if (own_dQ && seen.end <= seen.begin) continue;
       load_query_block(args, b, h, query0, count, padded, block);
-      const Interval seen = mask.visible_to_any(query0, query0 + count - 1);
       // Whole micro-tiles of keys: the products for dK and dV write all their rows, so unseen ones must be masked, not
       // left.
       const int64_t key_end = round_up(seen.end, Tile::rows);
       for (int64_t key0 = seen.begin / attention_block * attention_block; key0 < seen.end; key0 += attention_block) {
         seen_block.set(mask, query0, count, key0, min(attention_block, key_end - key0));
-        backward_tile(seen_block, key0, channels, padded, late, head, block, weights, own_tiles);
+        backward_tile(seen_block, key0 - keys.begin, channels, padded, late, head, block, weights, own_tiles);
       }
-      const Matrix<S> gradient_q = args.gradient_q.matrix(b, h);
-      store_rows<S>({gradient_q.at(query0, 0), gradient_q.row_stride, 1}, block.gradient_q_QD, padded, count, channels,
-                    T(forward.scale));
+      if (own_dQ) {
+        T* to = own_dQ + (h * forward.queries + query0) * padded;
+        for (int64_t i = 0; i < count * padded; ++i) to[i] = block.gradient_q_QD[i];
+      } else {
+        const Matrix<S> gradient_q = args.gradient_q.matrix(b, h);
+        store_rows<S>({gradient_q.at(query0, 0), gradient_q.row_stride, 1}, block.gradient_q_QD, padded, count,
+                      channels, T(forward.scale));
+      }
     }
   }
-  store_rows<S>(args.gradient_k.matrix(b, key_head), head.gradient_k_KD, padded, forward.keys, channels, late);
-  store_rows<S>(args.gradient_v.matrix(b, key_head), head.gradient_v_KD, padded, forward.keys, channels, T(1));
+  store_rows<S>(rows_of_piece(args.gradient_k.matrix(b, key_head)), head.gradient_k_KD, padded, key_count, channels,
+                late);
+  store_rows<S>(rows_of_piece(args.gradient_v.matrix(b, key_head)), head.gradient_v_KD, padded, key_count, channels,
+                T(1));
+}
+
+// One block of queries of one head: dQ is the sum of what the pieces made that it sees any key of.
+template <class S>
+void sum_pieces(const AttentionBackwardArgs<S>& args, const Pieces& pieces, int64_t b, int64_t h, int64_t query0,
+                const Compute<S>* parts_dQ) {
+  using T = Compute<S>;
+  using V = Vec<T>;
+  const auto& forward = args.forward;
+  const int64_t channels = forward.channels, padded = round_up(channels, V::width);
+  const int64_t count = min(attention_block, forward.queries - query0);
+  const int64_t head_size = forward.queries * padded, part_size = forward.batch * forward.query_heads * head_size;
+  const Interval seen = forward.mask(b).visible_to_any(query0, query0 + count - 1);
+  const Matrix<S> out = args.gradient_q.matrix(b, h);
+  for (int64_t i = 0; i < count; ++i)
+    each_vector<V>(channels, [&](int64_t d, int64_t n) {
+      const T* from = parts_dQ + (b * forward.query_heads + h) * head_size + (query0 + i) * padded + d;
+      V sum = V::zero();
+      for (int64_t piece = 0; piece < pieces.count; ++piece) {
+        const Interval own = overlap(seen, pieces.piece(piece));
+        if (own.begin < own.end) sum = sum + load<V>(from + piece * part_size, n);
+      }
+      store(sum * V::all(T(forward.scale)), out.at(query0 + i, d), n);
+    });
 }
 
 template <class S>
 void attention_backward(const AttentionBackwardArgs<S>& args, const Parallel& parallel) {
+  using T = Compute<S>;
   const auto& forward = args.forward;
-  parallel.for_each(forward.batch * forward.key_heads, [&](int64_t task) {
-    attention_backward_head(args, task / forward.key_heads, task % forward.key_heads);
+  const Pieces pieces = pieces_of(forward);
+  const int64_t padded = round_up(forward.channels, Vec<T>::width);
+  const int64_t item_size = forward.query_heads * forward.queries * padded, part_size = forward.batch * item_size;
+  T* const parts_dQ = pieces.count > 1 ? scratch_of<T>(Slot::attention_packed, pieces.count * part_size) : nullptr;
+  parallel.for_each(forward.batch * forward.key_heads * pieces.count, [&](int64_t task) {
+    const int64_t piece = task % pieces.count, head = task / pieces.count;
+    const int64_t b = head / forward.key_heads;
+    attention_backward_piece(args, b, head % forward.key_heads, pieces.piece(piece),
+                             parts_dQ ? parts_dQ + piece * part_size + b * item_size : nullptr);
+  });
+  if (parts_dQ == nullptr) return;
+  const int64_t blocks = ceil_div(forward.queries, attention_block);
+  parallel.for_each(forward.batch * forward.query_heads * blocks, [&](int64_t task) {
+    const int64_t head = task / blocks;
+    sum_pieces(args, pieces, head / forward.query_heads, head % forward.query_heads, task % blocks * attention_block,
+               parts_dQ);
   });
 }
 
