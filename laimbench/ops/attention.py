@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops._autograd import differentiable
 
 _ops = torch.ops.laimbench
 
@@ -63,7 +64,7 @@ def attention(
         key_lengths = key_lengths.to(torch.int64)
     if window is not None:
         _checks.integer("window", window, least=1)
-    return _ops.attention(q, k, v, bool(causal), factor, key_lengths, -1 if window is None else window)[0]
+    return _attention(q, k, v, bool(causal), factor, key_lengths, -1 if window is None else window)[0]
 
 
 def _empty_heads(like: Tensor) -> Tensor:
@@ -98,4 +99,4 @@ def _backward(ctx, gradient, _gradient_lse):
     return *gradients, None, None, None, None
 
 
-torch.library.register_autograd("laimbench::attention", _backward, setup_context=_setup_context)
+_attention = differentiable("attention", _backward, _setup_context)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops._autograd import differentiable
 from laimbench.ops.linear import check_linear
 from laimbench.ops.mlp import ACTIVATIONS, check_second
 
@@ -38,7 +39,7 @@ def gated_mlp(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor, *, activa
     _checks.shape("w_up", w_up, tuple(w_gate.shape), "(F, C) as w_gate has")
     check_second(("x", x), ("w_gate", w_gate), ("w_down", w_down))
     keep = _checks.wants_gradient(x, w_gate, w_up, w_down)
-    return _ops.gated_mlp(x, w_gate, w_up, w_down, ACTIVATIONS.index(activation), keep)[0]
+    return _gated_mlp(x, w_gate, w_up, w_down, ACTIVATIONS.index(activation), keep)[0]
 
 
 @torch.library.register_fake("laimbench::gated_mlp")
@@ -71,4 +72,4 @@ def _backward(ctx, gradient, _gradient_gate, _gradient_up):
     return dx if need_x else None, *dws, None, None
 
 
-torch.library.register_autograd("laimbench::gated_mlp", _backward, setup_context=_setup_context)
+_gated_mlp = differentiable("gated_mlp", _backward, _setup_context)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops._autograd import differentiable
 
 _ops = torch.ops.laimbench
 
@@ -29,7 +30,7 @@ def layer_norm(
     Source: Ba et al. 2016 (arXiv:1607.06450), eq. 3-4.
     """
     x, residual, (weight, bias), eps = check_norm(x, residual, {"weight": weight, "bias": bias}, eps)
-    out, total, _, _ = _ops.layer_norm(x, weight, bias, eps, residual)
+    out, total = _layer_norm(x, weight, bias, eps, residual)
     return out if residual is None else (out, total)
 
 
@@ -97,4 +98,4 @@ def _backward(ctx, gradient, gradient_sum, _gradient_mean, _gradient_rstd):
     return dx, None if weight is None else dw, db if ctx.has_bias else None, None, dx if ctx.has_residual else None
 
 
-torch.library.register_autograd("laimbench::layer_norm", _backward, setup_context=_setup_context)
+_layer_norm = differentiable("layer_norm", _backward, _setup_context, results=2)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops._autograd import differentiable
 
 _ops = torch.ops.laimbench
 
@@ -21,7 +22,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """
     x, w, b = _autocast.cast(x, w, b)
     check_linear(("x", x), ("w", w), ("b", b))
-    return _ops.linear(x, w, b)
+    return _linear(x, w, b)
 
 
 def check_linear(x: tuple[str, Tensor], w: tuple[str, Tensor], b: tuple[str, Tensor | None]) -> None:
@@ -62,4 +63,4 @@ def _backward(ctx, gradient):
     return dx if need_x else None, dw, db if ctx.has_bias else None
 
 
-torch.library.register_autograd("laimbench::linear", _backward, setup_context=_setup_context)
+_linear = differentiable("linear", _backward, _setup_context)

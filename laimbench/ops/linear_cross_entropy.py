@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops._autograd import differentiable
 from laimbench.ops.linear import check_linear
 
 _ops = torch.ops.laimbench
@@ -50,11 +51,11 @@ def linear_cross_entropy(
     keep = _checks.wants_gradient(x, weight, bias)
     with _checks.named_errors():
         if reduction == "none":
-            losses = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, None, False)[0]
+            losses = _linear_cross_entropy(x, weight, bias, target, ignore_index, None, False)[0]
             return losses.view(x.shape[:-1])
         counted = (target != ignore_index).to(_loss_dtype(x))
         scale = counted / counted.sum() if reduction == "mean" else counted
-        loss = _ops.linear_cross_entropy(x, weight, bias, target, ignore_index, scale, keep)[0]
+        loss = _linear_cross_entropy(x, weight, bias, target, ignore_index, scale, keep)[0]
     # the mean of no token at all: with tokens that are all ignored the division above gives the NaN
     return loss + float("nan") if reduction == "mean" and target.numel() == 0 else loss
 
@@ -96,4 +97,4 @@ def _backward(ctx, gradient, *_gradients):
     return dx, dw, db if ctx.has_bias else None, None, None, None, None
 
 
-torch.library.register_autograd("laimbench::linear_cross_entropy", _backward, setup_context=_setup_context)
+_linear_cross_entropy = differentiable("linear_cross_entropy", _backward, _setup_context)

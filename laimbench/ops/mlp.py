@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _autocast, _checks, _extension  # noqa: F401  (_extension registers the kernels)
+from laimbench.ops._autograd import differentiable
 from laimbench.ops.linear import check_linear
 
 _ops = torch.ops.laimbench
@@ -37,7 +38,7 @@ def mlp(x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None,
         _checks.same_dtype("x", x, b2=b2)
         _checks.shape("b2", b2, (w2.shape[0],), "(O,) with the O of w2")
     keep = _checks.wants_gradient(x, w1, b1, w2, b2)
-    return _ops.mlp(x, w1, b1, w2, b2, ACTIVATIONS.index(activation), keep)[0]
+    return _mlp(x, w1, b1, w2, b2, ACTIVATIONS.index(activation), keep)[0]
 
 
 def check_second(x: tuple[str, Tensor], w1: tuple[str, Tensor], w2: tuple[str, Tensor]) -> None:
@@ -94,4 +95,4 @@ def _backward(ctx, gradient, _gradient_pre):
     )
 
 
-torch.library.register_autograd("laimbench::mlp", _backward, setup_context=_setup_context)
+_mlp = differentiable("mlp", _backward, _setup_context)

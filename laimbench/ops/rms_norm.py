@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from laimbench.ops import _extension  # noqa: F401  (registers the kernels)
+from laimbench.ops._autograd import differentiable
 from laimbench.ops.layer_norm import check_norm, fake_norm
 
 _ops = torch.ops.laimbench
@@ -28,7 +29,7 @@ def rms_norm(
     Source: Zhang & Sennrich 2019 (arXiv:1910.07467), eq. 4; eps as in Touvron et al. 2023, LLaMA (arXiv:2302.13971).
     """
     x, residual, (weight,), eps = check_norm(x, residual, {"weight": weight}, eps)
-    out, total, _ = _ops.rms_norm(x, weight, eps, residual)
+    out, total = _rms_norm(x, weight, eps, residual)
     return out if residual is None else (out, total)
 
 
@@ -61,4 +62,4 @@ def _backward(ctx, gradient, gradient_sum, _gradient_rstd):
     return dx, None if weight is None else dw, None, dx if ctx.has_residual else None
 
 
-torch.library.register_autograd("laimbench::rms_norm", _backward, setup_context=_setup_context)
+_rms_norm = differentiable("rms_norm", _backward, _setup_context, results=2)

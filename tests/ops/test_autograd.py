@@ -137,6 +137,14 @@ def test_autocast_runs_in_bf16_and_returns_float_gradients(_name, function, inpu
     assert all(t.grad is None or t.grad.dtype == torch.float32 for t in inputs)
 
 
+@pytest.mark.parametrize(("_name", "function", "inputs"), list(calls(torch.float32)), ids=NAMES)
+def test_a_second_derivative_is_refused_and_not_zero(_name, function, inputs):
+    out = function(*inputs)
+    total = sum((o**2).sum() for o in (out if isinstance(out, tuple) else (out,)))
+    with pytest.raises(RuntimeError, match="has no second derivative"):
+        torch.autograd.grad(total, inputs, create_graph=True)
+
+
 def test_reference_twins_match_the_surface():
     for name in set(ops.__all__) - {"reference"}:
         ours, twin = getattr(ops, name), getattr(reference, name)

@@ -161,8 +161,8 @@ struct Pieces {
   LAIM_INLINE Interval piece(int64_t i) const { return {i * size, min(keys, (i + 1) * size)}; }
 };
 
-// As many pieces as give `wanted` tasks, of at least `least` keys, and no more dQ than `most` bytes hold. Pieces half as
-// long cost 5 % more time on two cores, which is less than what these lose with three heads or fewer to share.
+// As many pieces as give `wanted` tasks, of at least `least` keys, and no more dQ than `most` bytes hold. Pieces half
+// as long cost 5 % more time on two cores, which is less than what these lose with three heads or fewer to share.
 template <class S>
 LAIM_INLINE Pieces pieces_of(const AttentionArgs<S>& args) {
   constexpr int64_t wanted = 32, most = int64_t(64) << 20;
