@@ -1,78 +1,39 @@
 #include "cuda/shim/shim.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <memory>
 
-#include "cuda/shim/fiber.h"
-#include "cuda/shim/shadow.h"
+#include "cuda/shim/machine.h"
 
 namespace laim::shim {
-namespace {
-
-constexpr int warp_size = 32;
-constexpr int64_t shared_alignment = 1024;
-
-struct Copy {
-  uint8_t* to;
-  const uint8_t* from;
-  int bytes, valid;
-  Site site;
-};
-
-enum class State { runnable, at_block_barrier, at_warp_operation, finished };
-
-struct Thread {
-  Fiber fiber;
-  State state = State::finished;
-  const char* waits_in = "";
-  Site site;
-  std::vector<Copy> uncommitted;
-  std::deque<std::vector<Copy>> groups;
-};
-
-struct Warp {
-  uint32_t epoch = 0;
-  int arrived = 0, first_to_arrive = 0;  // at the operation that the warp is gathering for
-  void* arguments[warp_size];
-};
-
-struct Region {
-  int id;
-  const uint8_t* begin;
-  Shadow shadow;
-};
-
-struct Machine {
-  std::vector<std::unique_ptr<Thread>> threads;
-  std::vector<Warp> warps;
-  std::vector<std::unique_ptr<Region>> regions;
-  int next_region = 0;
-  std::unique_ptr<uint8_t, void (*)(void*)> shared{nullptr, std::free};
-  std::unique_ptr<Shadow> shared_shadow;
-  const std::function<void()>* body = nullptr;
-  Index3 block;
-  int linear_block = 0, current = 0, count = 0;
-  uint32_t block_epoch = 0;
-  std::string error;
-};
 
 Machine machine;
 
 Thread& self() { return *machine.threads[size_t(machine.current)]; }
 Warp& own_warp() { return machine.warps[size_t(machine.current / warp_size)]; }
-int lanes_of_own_warp() { return std::min(warp_size, machine.count - machine.current / warp_size * warp_size); }
 
-Actor actor(Site site) { return {machine.linear_block, machine.current, machine.block_epoch, own_warp().epoch, site}; }
+Actor actor(Site site) {
+  return {machine.linear_block, machine.current,       machine.block_epoch, own_warp().epoch, site,
+          self().proxy_fences,  self().observed.data()};
+}
 
-void wait(State state, const char* what, Site site) {
+void wait(State state, const std::string& what, Site site) {
   Thread& thread = self();
   thread.state = state;
   thread.waits_in = what;
   thread.site = site;
   thread.fiber.suspend();
+}
+
+namespace {
+
+// After a barrier each of the threads knows what one of them knew.
+void share_observed(int first, int count) {
+  for (size_t i = 0; i < machine.mbarriers.size(); ++i) {
+    uint32_t most = 0;
+    for (int t = first; t < first + count; ++t) most = std::max(most, machine.threads[size_t(t)]->observed[i]);
+    for (int t = first; t < first + count; ++t) machine.threads[size_t(t)]->observed[i] = most;
+  }
 }
 
 struct Failed {};  // unwinds the thread that fails; the others stay where they are and are forgotten
@@ -85,6 +46,7 @@ void thread_main(void*) {
       if (!group.empty()) fail("the thread ends before it has waited for this cp.async", group[0].site);
     if (!thread.uncommitted.empty())
       fail("the thread ends before it has committed this cp.async", thread.uncommitted[0].site);
+    check_async_work_of_thread();
   } catch (const Failed&) {
   }
   thread.state = State::finished;
@@ -95,8 +57,9 @@ void thread_main(void*) {
 std::string who_waits() {
   const auto text = [](int t) {
     const Thread& thread = *machine.threads[size_t(t)];
-    return thread.state == State::finished ? std::string("finished")
-                                           : std::string("in ") + thread.waits_in + " at " + thread.site.text();
+    if (thread.state == State::finished) return std::string("finished");
+    const std::string where = "in " + thread.waits_in + " at " + thread.site.text();
+    return thread.state == State::at_mbarrier ? where + " on " + mbarrier_text(thread.mbarrier) : where;
   };
   std::string out;
   for (int first = 0; first < machine.count;) {
@@ -109,9 +72,12 @@ std::string who_waits() {
   return out;
 }
 
-// Everybody waits: a barrier that all have reached opens; anything else is an error.
+// Everybody waits: a barrier that all have reached opens, else a TMA tile arrives; anything else is an error.
 void release_barrier() {
   const Thread& first = *machine.threads[0];
+  const auto elsewhere = [](const auto& thread) { return thread->state != State::at_block_barrier; };
+  const auto end = machine.threads.begin() + machine.count;
+  if (std::find_if(machine.threads.begin(), end, elsewhere) != end && land_oldest_tile()) return;
   for (int t = 0; t < machine.count; ++t) {
     const Thread& thread = *machine.threads[size_t(t)];
     if (thread.state != State::at_block_barrier) {
@@ -124,6 +90,7 @@ void release_barrier() {
     }
   }
   ++machine.block_epoch;
+  share_observed(0, machine.count);
   for (int t = 0; t < machine.count; ++t) machine.threads[size_t(t)]->state = State::runnable;
 }
 
@@ -132,11 +99,17 @@ void run_block() {
     Thread& thread = *machine.threads[size_t(t)];
     thread.uncommitted.clear();
     thread.groups.clear();
+    thread.accumulators.clear();
+    thread.observed.clear();
+    thread.proxy_fences = 0;
+    thread.wgmma_fenced = false;
     thread.state = State::runnable;
     thread.fiber.start(&thread_main, nullptr);
   }
   for (Warp& warp : machine.warps) warp = Warp();
   machine.block_epoch = 0;
+  machine.mbarriers.clear();
+  machine.tile_copies.clear();
   machine.shared_shadow->begin_block();
   while (true) {
     bool progress = false, all_finished = true;
@@ -150,16 +123,18 @@ void run_block() {
       }
       all_finished = all_finished && thread.state == State::finished;
     }
-    if (all_finished) return;
+    if (all_finished) {
+      if (!machine.tile_copies.empty())
+        machine.error = machine.tile_copies.front().actor.site.text() + ": the block ends before this TMA tile of " +
+                        machine.tile_copies.front().actor.name() + " has arrived";
+      return;
+    }
     if (!progress) release_barrier();
     if (!machine.error.empty()) return;
   }
 }
 
-struct Found {
-  Shadow* shadow;
-  int64_t offset;
-};
+}  // namespace
 
 Found find(Space space, const void* at, int64_t bytes, Site site) {
   const auto address = reinterpret_cast<uintptr_t>(at);
@@ -193,8 +168,6 @@ void check_alignment(const void* at, int64_t alignment, const char* what, Site s
   if (reinterpret_cast<uintptr_t>(at) % uintptr_t(alignment) != 0)
     fail(std::string("misaligned ") + what + ": the address must be a multiple of " + std::to_string(alignment), site);
 }
-
-}  // namespace
 
 void fail(const std::string& message, Site site) {
   machine.error = site.text() + ": " + message;
@@ -250,6 +223,7 @@ void check_read(Space space, const void* at, int64_t bytes, int64_t alignment, S
 void check_write(Space space, const void* at, int64_t bytes, int64_t alignment, Site site) {
   check_alignment(at, alignment, "write", site);
   const Found found = find(space, at, bytes, site);
+  if (space == Space::shared && overlaps_mbarrier(found.offset, bytes)) fail("a write onto an mbarrier", site);
   const std::string wrong = found.shadow->write(found.offset, bytes, actor(site));
   if (!wrong.empty()) fail(wrong, site);
 }
@@ -257,31 +231,41 @@ void check_write(Space space, const void* at, int64_t bytes, int64_t alignment, 
 void block_barrier(Site site) { wait(State::at_block_barrier, "__syncthreads", site); }
 
 void warp_barrier(Site site) {
-  warp_collective("__syncwarp", site, nullptr, [](void* const(&)[32]) { ++own_warp().epoch; });
+  warp_collective("__syncwarp", site, nullptr, [](void* const(&)[32]) {
+    ++own_warp().epoch;
+    share_observed(machine.current / warp_size * warp_size, warp_size);
+  });
+}
+
+void gather(Gathering& gathering, int size, const char* what, Site site, void* argument,
+            const std::function<void(void* const*)>& run) {
+  const int first = machine.current / size * size;
+  if (machine.count - first < size)
+    fail(std::string(what) + " in a " + (size == warp_size ? "warp" : "warpgroup") + " of less than " +
+             std::to_string(size) + " threads",
+         site);
+  if (gathering.arrived == 0) {
+    gathering.first_to_arrive = machine.current;
+  } else {
+    const Thread& other = *machine.threads[size_t(gathering.first_to_arrive)];
+    if (!(other.site == site) || other.waits_in != what)
+      fail("divergence: lane " + std::to_string(machine.current % size) + " is in " + what + ", lane " +
+               std::to_string(gathering.first_to_arrive % size) + " in " + other.waits_in + " at " + other.site.text(),
+           site);
+  }
+  gathering.arguments[machine.current % size] = argument;
+  if (++gathering.arrived < size) {
+    wait(State::at_group_operation, what, site);
+    return;
+  }
+  gathering.arrived = 0;
+  run(gathering.arguments);
+  for (int t = first; t < first + size; ++t) machine.threads[size_t(t)]->state = State::runnable;
 }
 
 void warp_collective(const char* what, Site site, void* argument, void (*run)(void* const (&lanes)[32])) {
-  Warp& warp = own_warp();
-  const int first = machine.current / warp_size * warp_size;
-  if (lanes_of_own_warp() < warp_size) fail(std::string(what) + " in a warp of less than 32 threads", site);
-  if (warp.arrived == 0) {
-    warp.first_to_arrive = machine.current;
-  } else {
-    const Thread& other = *machine.threads[size_t(warp.first_to_arrive)];
-    if (!(other.site == site) || std::strcmp(other.waits_in, what) != 0)
-      fail(std::string("divergence: lane ") + std::to_string(machine.current % warp_size) + " is in " + what +
-               ", lane " + std::to_string(warp.first_to_arrive % warp_size) + " in " + other.waits_in + " at " +
-               other.site.text(),
-           site);
-  }
-  warp.arguments[machine.current % warp_size] = argument;
-  if (++warp.arrived < warp_size) {
-    wait(State::at_warp_operation, what, site);
-    return;
-  }
-  warp.arrived = 0;
-  run(warp.arguments);
-  for (int t = first; t < first + warp_size; ++t) machine.threads[size_t(t)]->state = State::runnable;
+  gather(own_warp().gathering, warp_size, what, site, argument,
+         [&](void* const* lanes) { run(*reinterpret_cast<void* const(*)[warp_size]>(lanes)); });
 }
 
 void copy_async(void* to, const void* from, int bytes, int valid, Site site) {

@@ -53,6 +53,41 @@ void copy_async(void* to, const void* from, int bytes, int valid, Site site);
 void commit_copies(Site site);
 void wait_copies(int groups_left, Site site);
 
+// mbarriers, 8 bytes of shared memory each. An arrival lets those who wait go on first.
+void mbarrier_init(void* at, int count, Site site);
+void mbarrier_fence_init(Site site);
+void mbarrier_arrive(void* at, int64_t expected_bytes, Site site);
+void mbarrier_wait(const void* at, uint32_t parity, Site site);
+void fence_proxy_async(Site site);
+
+// A tensor map: a matrix of which TMA takes boxes 128 bytes wide, with the 128-byte swizzle.
+struct TileSource {
+  const uint8_t* base;
+  int64_t columns, rows, row_bytes;
+  int element_bytes, box_rows;
+};
+// The box at (row, column) to shared memory, zeros where there is no matrix, its bytes counted by the mbarrier `at`.
+void load_tile(void* to, const TileSource& source, int64_t column, int64_t row, void* at, Site site);
+
+// As warp_collective, for the 128 threads of a warpgroup.
+void warpgroup_collective(const char* what, Site site, void* argument, void (*run)(void* const (&threads)[128]));
+
+// What a wgmma reads and adds to, from within a warpgroup_collective. Bytes that a warp has read must stay as they are
+// until that warp has waited for the group; until then the accumulator's registers hold NaN.
+class WgmmaOperands {
+ public:
+  explicit WgmmaOperands(Site site);
+  const uint8_t* read(int warp, int64_t offset, int64_t bytes);  // warp: in the warpgroup; offset: in shared memory
+  float* accumulator(int thread, float* registers, int count);
+
+ private:
+  Site site_;
+  std::vector<uint32_t> observed_;  // phases that all of the warpgroup know to be complete
+};
+void wgmma_fence(Site site);
+void wgmma_commit(Site site);
+void wgmma_wait(int groups_left, Site site);
+
 [[noreturn]] void fail(const std::string& message, Site site);
 
 }  // namespace laim::shim

@@ -1,6 +1,6 @@
 // The shim finds what it says it finds, and does not complain about what is right: one small kernel for each.
 #include "cuda/ptx.cuh"
-#include "tests/cuda/device.h"
+#include "tests/cuda/finds.h"
 
 namespace laim::test {
 namespace {
@@ -8,21 +8,6 @@ namespace {
 using namespace laim::cuda;
 
 int* shared_ints() { return reinterpret_cast<int*>(shared_memory()); }
-
-// The body must be found wrong, with all of the words in the message and this file as the place.
-template <class Body>
-void finds(const std::string& what, const std::vector<std::string>& words, const Body& body, int threads = 64,
-           int blocks = 1) {
-  const std::string found = shim::launch({blocks, 1, 1}, threads, 1024, body);
-  bool all = found.find("csrc/tests/cuda/shim_test.cpp:") != std::string::npos;
-  for (const auto& word : words) all = all && found.find(word) != std::string::npos;
-  check(all, what + ": the shim said '" + found + "'");
-}
-template <class Body>
-void accepts(const std::string& what, const Body& body, int threads = 64, int blocks = 1) {
-  const std::string found = shim::launch({blocks, 1, 1}, threads, 1024, body);
-  check(found.empty(), what + ": " + found);
-}
 
 void test_races() {
   const auto exchange = [](auto barrier) {
@@ -56,33 +41,30 @@ void test_races() {
     if (thread_index() == 63) store_shared(shared_ints(), 2);
   });
   Device<int> buffer("buffer", std::vector<int>(4));
-  finds(
-      "two blocks write one place", {"race: write", "buffer+0", "block 1"},
-      [&] {
-        if (thread_index() == 0) store_global(buffer.data(), 1);
-      },
-      64, 2);
-  finds(
-      "a block reads what another wrote", {"race: read", "buffer+4"},
-      [&] {
-        if (block_x() == 0 && thread_index() == 0) store_global(buffer.data() + 1, 1);
-        if (block_x() == 1) load_global(buffer.data() + 1);
-      },
-      64, 2);
-  accepts("the next launch reads what the last wrote", [&] { load_global(buffer.data() + 1); }, 64, 2);
+  finds("two blocks write one place", {"race: write", "buffer+0", "block 1"},
+        [&] {
+          if (thread_index() == 0) store_global(buffer.data(), 1);
+        },
+        {64, 2});
+  finds("a block reads what another wrote", {"race: read", "buffer+4"},
+        [&] {
+          if (block_x() == 0 && thread_index() == 0) store_global(buffer.data() + 1, 1);
+          if (block_x() == 1) load_global(buffer.data() + 1);
+        },
+        {64, 2});
+  accepts("the next launch reads what the last wrote", [&] { load_global(buffer.data() + 1); }, {64, 2});
 }
 
 void test_memory() {
   finds("uninitialised shared", {"uninitialised read", "shared+8"}, [] { load_shared(shared_ints() + 2); });
-  finds(
-      "shared memory of the block before", {"uninitialised read"},
-      [] {
-        if (block_x() == 0)
-          store_shared(shared_ints() + thread_index(), 1);
-        else
-          load_shared(shared_ints() + thread_index());
-      },
-      64, 2);
+  finds("shared memory of the block before", {"uninitialised read"},
+        [] {
+          if (block_x() == 0)
+            store_shared(shared_ints() + thread_index(), 1);
+          else
+            load_shared(shared_ints() + thread_index());
+        },
+        {64, 2});
   finds("past shared memory", {"out of bounds", "shared+1024"}, [] { store_shared(shared_ints() + 256, 1); });
   Device<int> buffer("buffer", 4), input("input", std::vector<int>(4));
   finds("uninitialised global", {"uninitialised read", "buffer+0"}, [&] { load_global(buffer.data()); });

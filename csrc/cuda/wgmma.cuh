@@ -1,0 +1,176 @@
+// wgmma (sm_90a): products of a warpgroup of 128 threads, whose operands lie in shared memory as TMA puts them there
+// with the 128-byte swizzle. As in ptx.cuh, beside the inline PTX of each instruction stands its host twin; it sums in
+// double and rounds once per instruction. Not yet compared with a GPU.
+#pragma once
+#include "cuda/ptx_sm90.cuh"
+
+namespace laim::cuda {
+
+// ---- descriptors ----------------------------------------------------------------------------------------------------
+
+// Where an operand lies. Along k contiguous: rows (of A; columns of B) of 128 bytes, which are 64 numbers along k;
+// eight of them are 1024 bytes, and eight further ones follow. Along m (of B: n) contiguous, transposed: rows of 64
+// numbers along m, one for each k; the next 64 numbers along m are `leading` bytes away. A step along k: 16 numbers, 32
+// bytes within a row; transposed 16 rows, 2048 bytes.
+constexpr int swizzled_group_bytes = 1024;
+LAIM_DEVICE uint64_t operand_descriptor(const void* at, int leading_bytes) {
+  constexpr uint64_t swizzle_128 = 1;
+  return (uint64_t(shared_address(at)) & 0x3ffff) >> 4 | uint64_t(leading_bytes >> 4) << 16 |
+         uint64_t(swizzled_group_bytes >> 4) << 32 | swizzle_128 << 62;
+}
+template <bool transposed>
+LAIM_DEVICE uint64_t next_step(uint64_t descriptor, int step) {
+  return descriptor + uint64_t(step * (transposed ? 2048 : 32) >> 4);
+}
+
+// ---- order ----------------------------------------------------------------------------------------------------------
+
+// Keeps what the compiler does with the sums in registers on its side of this line.
+template <int count>
+LAIM_DEVICE void keep_order([[maybe_unused]] float (&d)[count]) {
+#ifdef __CUDACC__
+  LAIM_UNROLL
+  for (int i = 0; i < count; ++i) asm volatile("" : "+f"(d[i])::"memory");
+#endif
+}
+
+// Before the first wgmma of a group: orders it behind what the registers of the sums were used for.
+template <int count>
+LAIM_DEVICE void wgmma_fence(float (&d)[count], [[maybe_unused]] Site site = Site()) {
+  keep_order(d);
+#ifdef __CUDACC__
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#else
+  shim::wgmma_fence(site);
+#endif
+}
+
+// Closes the group of the wgmmas issued since the last commit.
+LAIM_DEVICE void wgmma_commit([[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#else
+  shim::wgmma_commit(site);
+#endif
+}
+
+// Waits until at most `groups_left` of the newest groups are still at work: those before have read their operands, and
+// sums that no later one adds to are in d.
+template <int groups_left, int count>
+LAIM_DEVICE void wgmma_wait(float (&d)[count], [[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(groups_left) : "memory");
+#else
+  shim::wgmma_wait(groups_left, site);
+#endif
+  keep_order(d);
+}
+
+// ---- m64n128k16 -----------------------------------------------------------------------------------------------------
+
+#ifndef __CUDACC__
+struct WgmmaThread {
+  float* d;
+  uint64_t a, b;
+  Site site;
+};
+
+struct WgmmaOperand {
+  int64_t start, leading, stride;
+  bool transposed;
+
+  WgmmaOperand(uint64_t descriptor, bool transposed_, Site site)
+      : start(int64_t(descriptor & 0x3fff) << 4),
+        leading(int64_t(descriptor >> 16 & 0x3fff) << 4),
+        stride(int64_t(descriptor >> 32 & 0x3fff) << 4),
+        transposed(transposed_) {
+    if (descriptor >> 62 != 1 || (descriptor >> 49 & 7) != 0)
+      shim::fail("wgmma: the twin knows descriptors with the 128-byte swizzle and no base offset only", site);
+    if ((transposed ? start % 1024 : start / 128 % 8) != 0)
+      shim::fail("wgmma: the operand at shared+" + std::to_string(start) +
+                     " does not begin where the swizzle's pattern of 1024 bytes does",
+                 site);
+  }
+  // Of the 16 bytes that hold (row of A or column of B, k), and which of the eight it is.
+  int64_t chunk(int row, int k) const {
+    const int64_t plain = transposed ? start + row / 64 * leading + row % 64 / 8 * 16 + k / 8 * stride + k % 8 * 128
+                                     : start + row / 8 * stride + row % 8 * 128 + k / 8 * 16;
+    return plain ^ ((plain >> 7 & 7) << 4);
+  }
+};
+
+// values[row][k] of `rows` rows from `first` on, read by one warp.
+template <class S>
+void read_operand(shim::WgmmaOperands& operands, const WgmmaOperand& from, int warp, int first, int rows,
+                  double (*values)[16]) {
+  for (int row = first; row < first + rows; row += from.transposed ? 8 : 1)
+    for (int k = 0; k < 16; k += from.transposed ? 1 : 8) {
+      S eight[8];
+      __builtin_memcpy(eight, operands.read(warp, from.chunk(row, k), 16), 16);
+      for (int i = 0; i < 8; ++i) (from.transposed ? values[row + i][k] : values[row][k + i]) = to_float(eight[i]);
+    }
+}
+
+// Warp w has rows 16 w and following of D; of these a lane's d[4 j + i] is row lane / 4 + i / 2 * 8, column
+// 8 j + lane % 4 * 2 + i % 2.
+template <class S, bool a_transposed, bool b_transposed>
+void wgmma_twin(void* const (&threads)[128]) {
+  constexpr int m = 64, n = 128;
+  const auto of = [&](int thread) -> const WgmmaThread& { return *static_cast<WgmmaThread*>(threads[thread]); };
+  const Site site = of(0).site;
+  for (int t = 0; t < 128; ++t)
+    if (of(t).a != of(0).a || of(t).b != of(0).b) shim::fail("wgmma: the threads bring different descriptors", site);
+  const WgmmaOperand from_a(of(0).a, a_transposed, site), from_b(of(0).b, b_transposed, site);
+  static double a[m][16], b[n][16];
+  shim::WgmmaOperands operands(site);
+  for (int warp = 0; warp < 4; ++warp) {
+    read_operand<S>(operands, from_a, warp, warp * 16, 16, a);
+    read_operand<S>(operands, from_b, warp, 0, n, b);
+  }
+  for (int t = 0; t < 128; ++t) {
+    float* const d = operands.accumulator(t, of(t).d, n / 2);
+    for (int e = 0; e < n / 2; ++e) {
+      const int row = t / 32 * 16 + t % 32 / 4 + e % 4 / 2 * 8, column = e / 4 * 8 + t % 4 * 2 + e % 2;
+      double sum = d[e];
+      for (int k = 0; k < 16; ++k) sum += a[row][k] * b[column][k];
+      d[e] = float(sum);
+    }
+  }
+}
+#endif
+
+#ifdef __CUDACC__
+#define LAIM_EIGHT(d, i)                                                                                      \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
+      "+f"(d[i + 7])
+#define LAIM_WGMMA(type)                                                                             \
+  asm volatile(                                                                                      \
+      "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\n"                                                 \
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                                   \
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                     \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "             \
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "            \
+      "%64, %65, add, 1, 1, %66, %67;\n}"                                                            \
+      : LAIM_EIGHT(d, 0), LAIM_EIGHT(d, 8), LAIM_EIGHT(d, 16), LAIM_EIGHT(d, 24), LAIM_EIGHT(d, 32), \
+        LAIM_EIGHT(d, 40), LAIM_EIGHT(d, 48), LAIM_EIGHT(d, 56)                                      \
+      : "l"(a), "l"(b), "n"(int(a_transposed)), "n"(int(b_transposed)))
+#endif
+
+// D += A B: A (64, 16), B (16, 128) in shared memory, D in the registers of the warpgroup. d and the operands must be
+// left alone until wgmma_wait.
+template <class S, bool a_transposed, bool b_transposed>
+LAIM_DEVICE void wgmma_64_128_16(float (&d)[64], uint64_t a, uint64_t b, [[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  static_assert(sizeof(S) == 2, "bf16 or fp16");
+  if constexpr (is_same<S, bf16>)
+    LAIM_WGMMA("bf16");
+  else
+    LAIM_WGMMA("f16");
+#else
+  WgmmaThread own = {d, a, b, site};
+  shim::warpgroup_collective("wgmma.mma_async", site, &own, &wgmma_twin<S, a_transposed, b_transposed>);
+#endif
+}
+
+}  // namespace laim::cuda
