@@ -66,7 +66,7 @@ LAIM_DEVICE void wgmma_wait(float (&d)[count], [[maybe_unused]] Site site = Site
   keep_order(d);
 }
 
-// ---- m64n128k16 -----------------------------------------------------------------------------------------------------
+// ---- m64n256k16 -----------------------------------------------------------------------------------------------------
 
 #ifndef __CUDACC__
 struct WgmmaThread {
@@ -115,7 +115,7 @@ void read_operand(shim::WgmmaOperands& operands, const WgmmaOperand& from, int w
 // 8 j + lane % 4 * 2 + i % 2.
 template <class S, bool a_transposed, bool b_transposed>
 void wgmma_twin(void* const (&threads)[128]) {
-  constexpr int m = 64, n = 128;
+  constexpr int m = 64, n = 256;
   const auto of = [&](int thread) -> const WgmmaThread& { return *static_cast<WgmmaThread*>(threads[thread]); };
   const Site site = of(0).site;
   for (int t = 0; t < 128; ++t)
@@ -143,24 +143,30 @@ void wgmma_twin(void* const (&threads)[128]) {
 #define LAIM_EIGHT(d, i)                                                                                      \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
       "+f"(d[i + 7])
-#define LAIM_WGMMA(type)                                                                             \
-  asm volatile(                                                                                      \
-      "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\n"                                                 \
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                                   \
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                     \
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "             \
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "            \
-      "%64, %65, add, 1, 1, %66, %67;\n}"                                                            \
-      : LAIM_EIGHT(d, 0), LAIM_EIGHT(d, 8), LAIM_EIGHT(d, 16), LAIM_EIGHT(d, 24), LAIM_EIGHT(d, 32), \
-        LAIM_EIGHT(d, 40), LAIM_EIGHT(d, 48), LAIM_EIGHT(d, 56)                                      \
+#define LAIM_WGMMA(type)                                                                                  \
+  asm volatile(                                                                                           \
+      "{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\n"                                                      \
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32." type "." type                                        \
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                          \
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "                  \
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "                  \
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "                  \
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "                  \
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "                  \
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "      \
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, " \
+      "%128, %129, add, 1, 1, %130, %131;\n}"                                                             \
+      : LAIM_EIGHT(d, 0), LAIM_EIGHT(d, 8), LAIM_EIGHT(d, 16), LAIM_EIGHT(d, 24), LAIM_EIGHT(d, 32),      \
+        LAIM_EIGHT(d, 40), LAIM_EIGHT(d, 48), LAIM_EIGHT(d, 56), LAIM_EIGHT(d, 64), LAIM_EIGHT(d, 72),    \
+        LAIM_EIGHT(d, 80), LAIM_EIGHT(d, 88), LAIM_EIGHT(d, 96), LAIM_EIGHT(d, 104), LAIM_EIGHT(d, 112),  \
+        LAIM_EIGHT(d, 120)                                                                                \
       : "l"(a), "l"(b), "n"(int(a_transposed)), "n"(int(b_transposed)))
 #endif
 
-// D += A B: A (64, 16), B (16, 128) in shared memory, D in the registers of the warpgroup. d and the operands must be
+// D += A B: A (64, 16), B (16, 256) in shared memory, D in the registers of the warpgroup. d and the operands must be
 // left alone until wgmma_wait.
 template <class S, bool a_transposed, bool b_transposed>
-LAIM_DEVICE void wgmma_64_128_16(float (&d)[64], uint64_t a, uint64_t b, [[maybe_unused]] Site site = Site()) {
+LAIM_DEVICE void wgmma_64_256_16(float (&d)[128], uint64_t a, uint64_t b, [[maybe_unused]] Site site = Site()) {
 #ifdef __CUDACC__
   static_assert(sizeof(S) == 2, "bf16 or fp16");
   if constexpr (is_same<S, bf16>)

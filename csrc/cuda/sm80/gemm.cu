@@ -2,23 +2,11 @@
 
 #include "cuda/launch.cuh"
 #include "cuda/sm80/float_gemm.cuh"
+#ifdef LAIM_SM90
+#include "cuda/sm90/gemm.h"
+#endif
 
 namespace laim::cuda {
-namespace {
-
-// Whether the epilogue may move two neighbouring columns at once.
-template <class S>
-bool by_pairs(const GemmArgs<S>& args) {
-  const auto fits = [](const S* data, int64_t stride) {
-    return reinterpret_cast<uintptr_t>(data) % sizeof(Packed<S>) == 0 && (data == nullptr || stride % 2 == 0);
-  };
-  bool pairs = fits(args.up.data, args.up.row_stride);
-  const Matrix<S> written[] = {args.out, args.pre, args.activated, args.gradient_up};
-  for (const Matrix<S>& each : written) pairs = pairs && fits(each.data, each.row_stride);
-  return pairs;
-}
-
-}  // namespace
 
 template <class S>
 const char* gemm(const GemmArgs<S>& args, const Matrix<float>& total, Stream stream) {
@@ -26,6 +14,9 @@ const char* gemm(const GemmArgs<S>& args, const Matrix<float>& total, Stream str
     return start(gemm_launch<FloatGemmShape>(args), stream, float_gemm_kernel<FloatGemmShape>, args, total,
                  by_pairs(args));
   } else {
+#ifdef LAIM_SM90  // built for sm_90a too
+    if (wgmma_takes(args)) return wgmma_gemm(args, total, stream);
+#endif
     const bool left_by_rows = args.a.column_stride == 1, right_by_rows = args.b.column_stride == 1;
     if ((!left_by_rows && args.a.row_stride != 1) || (!right_by_rows && args.b.row_stride != 1))
       return "gemm: A and B must be contiguous along one dimension";

@@ -13,6 +13,18 @@ Launch gemm_launch(const GemmArgs<S>& args) {
   return {uint32_t(blocks), 1, 1, Shape::threads, Shape::shared_bytes};
 }
 
+// Whether the epilogue may move two neighbouring columns at once.
+template <class S>
+bool by_pairs(const GemmArgs<S>& args) {
+  const auto fits = [](const S* data, int64_t stride) {
+    return reinterpret_cast<uintptr_t>(data) % sizeof(Packed<S>) == 0 && (data == nullptr || stride % 2 == 0);
+  };
+  bool pairs = fits(args.up.data, args.up.row_stride);
+  const Matrix<S> written[] = {args.out, args.pre, args.activated, args.gradient_up};
+  for (const Matrix<S>& each : written) pairs = pairs && fits(each.data, each.row_stride);
+  return pairs;
+}
+
 // Where a block's tile of C begins. Blocks walk down `group` block rows before they go to the next block column: what
 // runs at about the same time shares the columns of B in the L2 cache.
 struct TileOrigin {

@@ -8,10 +8,10 @@ namespace {
 using namespace laim::cuda;
 
 constexpr int tile_bytes = 64 * 128;
-const Block one_warp = {32, 1, 3 * tile_bytes + 1024}, warpgroup = {128, 1, 3 * tile_bytes + 1024};
+const Block one_warp = {32, 1, 5 * tile_bytes + 1024}, warpgroup = {128, 1, 5 * tile_bytes + 1024};
 
 uint8_t* tile(int i) { return shared_memory() + i * tile_bytes; }
-Mbarrier* mbarrier(int i = 0) { return reinterpret_cast<Mbarrier*>(tile(3)) + i; }
+Mbarrier* mbarrier(int i = 0) { return reinterpret_cast<Mbarrier*>(tile(5)) + i; }
 uint32_t* words(int i = 0) { return reinterpret_cast<uint32_t*>(tile(i)); }
 
 void init(int count = 1) {
@@ -50,7 +50,7 @@ void test_mbarriers() {
   accepts("a fresh mbarrier is past parity 1", [] { init(), mbarrier_wait(mbarrier(), 1); }, one_warp);
   finds(
       "nobody arrives",
-      {"deadlock", "threads 0-31 in mbarrier.try_wait.parity(0)", "mbarrier at shared+24576",
+      {"deadlock", "threads 0-31 in mbarrier.try_wait.parity(0)", "mbarrier at shared+40960",
        "phase 0, pending 1 of 1 arrivals and 0 bytes"},
       [] { init(), mbarrier_wait(mbarrier(), 0); }, one_warp);
   finds(
@@ -93,7 +93,7 @@ void test_mbarriers() {
       "a write onto it", {"a write onto an mbarrier"},
       [] {
         init();
-        if (thread_index() == 0) store_shared(words(3) + 1, 1u);
+        if (thread_index() == 0) store_shared(words(5) + 1, 1u);
       },
       one_warp);
 }
@@ -184,11 +184,11 @@ void test_tiles() {
       "misaligned", {"misaligned destination of a TMA tile", "multiple of 1024"},
       [&] { init(), load_box(tile(0) + 128, ones.map, 0, 0, mbarrier()); }, one_warp);
   finds(
-      "past shared memory", {"out of bounds"}, [&] { init(), load_box(tile(3), ones.map, 0, 0, mbarrier()); },
+      "past shared memory", {"out of bounds"}, [&] { init(), load_box(tile(5), ones.map, 0, 0, mbarrier()); },
       one_warp);
   finds(
       "onto an mbarrier", {"a TMA tile onto an mbarrier"},
-      [&] { init(), load_box(tile(2) + 1024, ones.map, 0, 0, mbarrier()); }, one_warp);
+      [&] { init(), load_box(tile(4) + 1024, ones.map, 0, 0, mbarrier()); }, one_warp);
   const auto write_and_load = [&](auto fence) {
     init();
     if (thread_index() == 0) store_shared(words(), 1u), fence();
@@ -210,8 +210,8 @@ void test_tiles() {
   check(make_tensor_map(&map, raw.data(), 64, 0, 64, 64) != nullptr, "a map of nothing");
 }
 
-void multiply(float (&d)[64], uint64_t a, uint64_t b, Site site = Site()) {
-  wgmma_64_128_16<bf16, false, false>(d, a, b, site);
+void multiply(float (&d)[128], uint64_t a, uint64_t b, Site site = Site()) {
+  wgmma_64_256_16<bf16, false, false>(d, a, b, site);
 }
 uint64_t a_of() { return operand_descriptor(tile(0), 0); }
 uint64_t b_of() { return operand_descriptor(tile(1), 0); }
@@ -220,11 +220,11 @@ void test_wgmma() {
   const Ones ones;
   const auto loaded = [&](const auto& body) {
     return [&ones, body] {
-      float d[64] = {};
-      init(), ones.load_tiles(3), body(d);
+      float d[128] = {};
+      init(), ones.load_tiles(5), body(d);
     };
   };
-  accepts("sums arrive at the wait, not before", loaded([](float (&d)[64]) {
+  accepts("sums arrive at the wait, not before", loaded([](float (&d)[128]) {
             wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit();
             if (d[5] == d[5]) shim::fail("the sum is there before the wait", Site());
             wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit();
@@ -235,17 +235,17 @@ void test_wgmma() {
           }),
           warpgroup);
   finds("no wait", {"the thread ends before it has waited for this wgmma"},
-        loaded([](float (&d)[64]) { wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit(); }), warpgroup);
+        loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit(); }), warpgroup);
   finds("no commit", {"the thread ends before it has waited for this wgmma"},
-        loaded([](float (&d)[64]) { wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_wait<0>(d); }), warpgroup);
-  finds("no fence", {"no wgmma.fence begins"}, loaded([](float (&d)[64]) { multiply(d, a_of(), b_of()); }), warpgroup);
+        loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_wait<0>(d); }), warpgroup);
+  finds("no fence", {"no wgmma.fence begins"}, loaded([](float (&d)[128]) { multiply(d, a_of(), b_of()); }), warpgroup);
   finds("a warp leaves it out", {"deadlock", "threads 0-95 in wgmma.mma_async", "threads 96-127 finished"},
-        loaded([](float (&d)[64]) {
+        loaded([](float (&d)[128]) {
           wgmma_fence(d);
           if (warp_index() != 3) multiply(d, a_of(), b_of());
         }),
         warpgroup);
-  finds("warps in two places", {"divergence", "wgmma.mma_async"}, loaded([](float (&d)[64]) {
+  finds("warps in two places", {"divergence", "wgmma.mma_async"}, loaded([](float (&d)[128]) {
           wgmma_fence(d);
           if (warp_index() != 3)
             multiply(d, a_of(), b_of());
@@ -254,32 +254,33 @@ void test_wgmma() {
         }),
         warpgroup);
   finds("a warp with another operand", {"different descriptors"},
-        loaded([](float (&d)[64]) { wgmma_fence(d), multiply(d, next_step<false>(a_of(), warp_index()), b_of()); }),
+        loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, next_step<false>(a_of(), warp_index()), b_of()); }),
         warpgroup);
   finds("another swizzle", {"128-byte swizzle"},
-        loaded([](float (&d)[64]) { wgmma_fence(d), multiply(d, a_of() ^ uint64_t(3) << 62, b_of()); }), warpgroup);
+        loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, a_of() ^ uint64_t(3) << 62, b_of()); }), warpgroup);
   finds("an operand that begins amid the pattern", {"does not begin where the swizzle's pattern"},
-        loaded([](float (&d)[64]) { wgmma_fence(d), multiply(d, operand_descriptor(tile(0) + 128, 0), b_of()); }),
+        loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, operand_descriptor(tile(0) + 128, 0), b_of()); }),
         warpgroup);
   finds("an operand past what was loaded", {"read by wgmma"},
-        loaded([](float (&d)[64]) { wgmma_fence(d), multiply(d, a_of(), operand_descriptor(tile(2), 0)); }), warpgroup);
+        loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, a_of(), operand_descriptor(tile(2), 0)); }),
+        warpgroup);
   finds(
       "an operand on its way", {"read by wgmma", "the TMA tile that thread 0", "has not been waited for"},
       [&] {
-        float d[64] = {};
+        float d[128] = {};
         init();
         if (thread_index() == 0) mbarrier_arrive_expect(mbarrier(), tile_bytes), ones.load(0);
         wgmma_fence(d), multiply(d, a_of(), b_of());
       },
       warpgroup);
-  finds("written before the wait", {"the wgmma that reads it", "has not been waited for"}, loaded([](float (&d)[64]) {
+  finds("written before the wait", {"the wgmma that reads it", "has not been waited for"}, loaded([](float (&d)[128]) {
           wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit();
           block_barrier();
           if (thread_index() == 0) store_shared(words(), 1u);
         }),
         warpgroup);
   finds("loaded anew before the wait of another warp", {"the wgmma that reads it", "has not been waited for"},
-        loaded([&](float (&d)[64]) {
+        loaded([&](float (&d)[128]) {
           wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit();
           if (warp_index() == 0) wgmma_wait<0>(d);
           if (thread_index() == 0) mbarrier_arrive_expect(mbarrier(), tile_bytes), ones.load(1);
@@ -289,8 +290,8 @@ void test_wgmma() {
         warpgroup);
   const auto written = [](auto fence) {
     return [fence] {
-      float d[64] = {};
-      for (int i = thread_index(); i < 3 * tile_bytes / 4; i += 128) store_shared(words() + i, 0x3f803f80u);
+      float d[128] = {};
+      for (int i = thread_index(); i < 5 * tile_bytes / 4; i += 128) store_shared(words() + i, 0x3f803f80u);
       fence(), block_barrier();
       wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_commit(), wgmma_wait<0>(d);
       if (d[5] != 16) shim::fail("the sum is " + std::to_string(d[5]), Site());
@@ -302,7 +303,7 @@ void test_wgmma() {
   finds(
       "in less than a warpgroup", {"in a warpgroup of less than 128 threads"},
       [] {
-        float d[64] = {};
+        float d[128] = {};
         wgmma_fence(d), multiply(d, 0, 0);
       },
       one_warp);
