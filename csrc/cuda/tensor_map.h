@@ -23,8 +23,8 @@ constexpr int box_columns = 64;
 // Whether TMA takes a matrix of 16-bit elements, `stride` of them from row to row.
 inline bool fits_tensor_map(const void* data, int64_t columns, int64_t rows, int64_t stride) {
   constexpr int64_t most = int64_t(1) << 31;  // what a coordinate holds
-  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0 && stride < most && columns > 0 && rows > 0 &&
-         columns < most && rows < most;
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0 && columns > 0 && rows > 0 &&
+         columns <= stride && stride < most && rows < most;
 }
 
 // A matrix that fits, in boxes of box_rows (at most 256) rows. Returns nullptr or what was wrong. The driver's function
