@@ -17,18 +17,26 @@ exec > >(tee "$out/result.txt") 2>&1
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 nvcc --version | tail -2
 
-build() { nvcc -x cu -std=c++17 -O2 -arch=native -Icsrc "csrc/tests/cuda/$1_test.cpp" -o "$out/$1"; }
-subjects="primitives gemm activation norm cross_entropy attention"
+arch=-arch=native archs=native primitives=primitives products=gemm
+if [[ $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1) == 9.0 ]]; then # native would be 90, without wgmma
+  arch="-gencode=arch=compute_90a,code=sm_90a" archs="80;90a" primitives+=" sm90_primitives" products+=" sm90_gemm"
+fi
+build() { nvcc -x cu -std=c++17 -O2 "$arch" -Icsrc "csrc/tests/cuda/$1_test.cpp" -o "$out/$1"; }
+subjects="$primitives $products activation norm cross_entropy attention"
 for subject in $subjects; do build "$subject" & done
 for job in $(jobs -p); do wait "$job"; done
-"${CXX:-c++}" -std=c++17 -O1 -Icsrc csrc/tests/cuda/primitives_test.cpp csrc/cuda/shim/*.cpp -o "$out/primitives_twin"
+for each in $primitives; do
+  "${CXX:-c++}" -std=c++17 -O1 -Icsrc "csrc/tests/cuda/${each}_test.cpp" csrc/cuda/shim/*.cpp -o "$out/${each}_twin"
+done
 
 failed=0
 check() { echo "== $*"; "$@" || { echo "FAILED: $*"; failed=1; }; }
-check "$out/primitives" "$out/primitives.gpu.bin"
-check "$out/primitives_twin" "$out/primitives.twin.bin"
-check cmp "$out/primitives.gpu.bin" "$out/primitives.twin.bin"
-for subject in gemm activation norm cross_entropy attention; do check "$out/$subject"; done
+for each in $primitives; do
+  check "$out/$each" "$out/$each.gpu.bin"
+  check "$out/${each}_twin" "$out/$each.twin.bin"
+  check cmp "$out/$each.gpu.bin" "$out/$each.twin.bin"
+done
+for subject in $products activation norm cross_entropy attention; do check "$out/$subject"; done
 if command -v compute-sanitizer >/dev/null; then
   for subject in $subjects; do
     for tool in memcheck racecheck; do check compute-sanitizer --tool "$tool" --error-exitcode 1 "$out/$subject"; done
@@ -40,7 +48,7 @@ fi
 python=${PYTHON:-python3}
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
   "$python" -m pip install --quiet --no-build-isolation --no-deps --target "$out/site" --upgrade \
-    -C cmake.define.LAIMBENCH_CUDA=ON -C cmake.define.LAIMBENCH_CUDA_ARCHS=native -C build-dir="$out/cmake" .
+    -C cmake.define.LAIMBENCH_CUDA=ON -C cmake.define.LAIMBENCH_CUDA_ARCHS=$archs -C build-dir="$out/cmake" .
   export PYTHONPATH="$PWD/$out/site" LAIMBENCH_TEST_DEVICE=cuda
   here=$PWD
   mkdir -p "$out/run" && cd "$out/run"

@@ -20,10 +20,10 @@ from study_result import command_line, save
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX", "c++")
 FLAGS = ["-std=c++17", "-O0", "-ffp-contract=off"]  # compiling takes longer than running
-SHIM = ("fiber", "shadow", "shim")
+SHIM = ("fiber", "mbarrier", "shadow", "shim", "wgmma")
 SECONDS = 300  # a kernel that never ends is killed, and counts as an escape
 KINDS = ("race", "uninitialised read", "out of bounds", "misaligned", "has not been waited for", "still on its way",
-         "ends before", "deadlock", "barrier divergence", "divergence")  # fmt: skip
+         "ends before", "deadlock", "barrier divergence", "divergence", "more than", "fence", "swizzle")  # fmt: skip
 PLACE = re.compile(r"csrc/cuda/[\w/]+\.cuh:\d+|off by .* at element \d+|(lse|row) \d+ is")
 
 

@@ -24,6 +24,7 @@ NORM, REDUCE, ROW, ENTROPY = (
     "cuda/sm80/row.cuh",
     "cuda/sm80/cross_entropy.cuh",
 )
+WGMMA_GEMM, WGMMA, PTX_SM90 = "cuda/sm90/gemm.cuh", "cuda/wgmma.cuh", "cuda/ptx_sm90.cuh"
 ACTIVATION, ALONE = "cuda/activation.cuh", "cuda/sm80/activation.cuh"
 
 PLANTS = (
@@ -149,6 +150,39 @@ PLANTS = (
     Plant("activation-chunks-though-unaligned", ALONE, "aligned && count == row_step<S>", "count == row_step<S>", "activation"),
     Plant("activation-block-of-half-its-columns", ALONE, "ActivationShape::threads + thread_index()", "(ActivationShape::threads / 2) + thread_index()", "activation"),
     Plant("activation-gradient-without-up", ACTIVATION, "gradient * f.slope * up", "gradient * f.slope", "activation"),
+    # sm_90a: the pipeline of mbarriers, TMA and wgmma
+    Plant("wgmma-full-parity-not-flipped", WGMMA_GEMM, "mbarrier_wait(full + stage, round % 2);", "mbarrier_wait(full + stage, 0);", "sm90_gemm"),
+    Plant("wgmma-empty-parity", WGMMA_GEMM, "(round - 1) % 2", "round % 2", "sm90_gemm"),
+    Plant("wgmma-no-full-wait", WGMMA_GEMM, "      mbarrier_wait(full + stage, round % 2);\n", "      (void)round;\n", "sm90_gemm"),
+    Plant("wgmma-no-empty-wait", WGMMA_GEMM, "if (round > 0) mbarrier_wait(empty + stage, (round - 1) % 2);", "(void)round;", "sm90_gemm"),
+    Plant("wgmma-bytes-of-a-box-not-announced", WGMMA_GEMM, "expect(full + stage, Shape::stage_bytes)", "expect(full + stage, Shape::stage_bytes - Shape::box_bytes)", "sm90_gemm"),
+    Plant("wgmma-bytes-too-many", WGMMA_GEMM, "expect(full + stage, Shape::stage_bytes)", "expect(full + stage, Shape::stage_bytes + 16)", "sm90_gemm"),
+    Plant("wgmma-gives-back-the-stage-at-work", WGMMA_GEMM, "empty + (slice - 1) % Shape::stages", "empty + slice % Shape::stages", "sm90_gemm"),
+    Plant("wgmma-gives-back-before-the-wait", WGMMA_GEMM, "wgmma_wait<1>(sum);", "wgmma_wait<2>(sum);", "sm90_gemm"),
+    Plant("wgmma-one-warp-gives-back-for-two", WGMMA_GEMM, "mbarrier_init(empty + stage, Shape::multiplying_warps)", "mbarrier_init(empty + stage, Shape::multiplying_warps / 2)", "sm90_gemm"),
+    Plant("wgmma-all-lanes-give-back", WGMMA_GEMM, "slice > 0 && lane_index() == 0", "slice > 0", "sm90_gemm"),
+    Plant("wgmma-first-stage-not-given-back", WGMMA_GEMM, "slice > 0 && lane_index() == 0", "slice > 1 && lane_index() == 0", "sm90_gemm"),
+    Plant("wgmma-no-last-wait", WGMMA_GEMM, "    wgmma_wait<0>(sum);\n", "", "sm90_gemm"),
+    Plant("wgmma-no-commit", WGMMA_GEMM, "      wgmma_commit();\n", "", "sm90_gemm"),
+    Plant("wgmma-no-fence", WGMMA_GEMM, "      wgmma_fence(sum);\n", "", "sm90_gemm"),
+    Plant("wgmma-no-fence-of-the-init", WGMMA_GEMM, "    mbarrier_fence_init();\n", "", "sm90_gemm"),
+    Plant("wgmma-no-barrier-after-the-init", WGMMA_GEMM, "  block_barrier();\n\n  float sum", "\n  float sum", "sm90_gemm"),
+    Plant("wgmma-no-barrier-before-the-epilogue", WGMMA_GEMM, "  block_barrier();\n  if (!loads)", "  if (!loads)", "sm90_gemm"),
+    Plant("wgmma-no-barrier-in-the-epilogue", WGMMA_GEMM, "  block_barrier();\n  finish_tile", "  finish_tile", "sm90_gemm"),
+    Plant("wgmma-ring-one-stage-short", WGMMA_GEMM, "memory + stage * Shape::stage_bytes + i", "memory + stage % (Shape::stages - 1) * Shape::stage_bytes + i", "sm90_gemm"),
+    Plant("wgmma-ring-one-stage-long", WGMMA_GEMM, "stage = slice % Shape::stages, round = slice / Shape::stages;\n        if", "stage = slice % (Shape::stages + 1), round = slice / (Shape::stages + 1);\n        if", "sm90_gemm"),
+    Plant("wgmma-depth-tail", WGMMA_GEMM, "int(ceil_div(args.k, Shape::depth))", "int(max<int64_t>(1, args.k / Shape::depth))", "sm90_gemm"),
+    # its operands and sums
+    Plant("wgmma-both-warpgroups-the-same-rows", WGMMA_GEMM, "left_box(stage, warp / 4)", "left_box(stage, warp / 8)", "sm90_gemm"),
+    Plant("wgmma-leading-bytes", WGMMA_GEMM, "operand_descriptor(right_box(stage, 0), Shape::box_bytes)", "operand_descriptor(right_box(stage, 0), Shape::box_bytes / 2)", "sm90_gemm"),
+    Plant("wgmma-box-from-the-other-corner", WGMMA_GEMM, "left_by_rows ? m : k, left_by_rows ? k : m", "left_by_rows ? k : m, left_by_rows ? m : k", "sm90_gemm"),
+    Plant("wgmma-accumulator-row", WGMMA_GEMM, "in_tile(row + 8, column)), Pair{sum[4 * j + 2]", "in_tile(row + 7, column)), Pair{sum[4 * j + 2]", "sm90_gemm"),
+    Plant("wgmma-descriptor-swizzle-bit", WGMMA, "swizzle_128 << 62", "swizzle_128 << 61", "sm90_gemm"),
+    Plant("wgmma-descriptor-stride", WGMMA, "swizzled_group_bytes = 1024", "swizzled_group_bytes = 512", "sm90_gemm"),
+    Plant("wgmma-step-along-k", WGMMA, "transposed ? 2048 : 32", "transposed ? 1024 : 32", "sm90_gemm"),
+    Plant("wgmma-tile-mirrored-in-its-box", PTX_SM90, "load_tile(to, map, column, row, at, site)", "load_tile(to, map, row, column, at, site)", "sm90_primitives"),
+    Plant("wgmma-sums-kept-in-no-order", WGMMA, "  keep_order(d);\n#ifdef", "#ifdef", "sm90_gemm",
+          "right on the CPU: only a compiler could put what uses the registers on the wrong side of the fence"),
     # in the primitives themselves, on the host's side
     Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "primitives"),
     Plant("twin-number-though-absent", PTX, "global, 4, there ? 4 : 0, site", "global, 4, 4, site", "primitives"),
