@@ -34,7 +34,7 @@ struct Accumulator {
 struct Thread {
   Fiber fiber;
   State state = State::finished;
-  std::string waits_in;
+  const char* waits_in = "";
   Site site;
   std::vector<Copy> uncommitted;
   std::deque<std::vector<Copy>> groups;
@@ -109,7 +109,8 @@ Thread& self();
 Warp& own_warp();
 Actor actor(Site site);
 
-void wait(State state, const std::string& what, Site site);
+// Threads that wait when the launch fails are forgotten as they stand: what they hold on the heap here would leak.
+void wait(State state, const char* what, Site site);
 // All `size` threads of a group call this at one place; the last to arrive runs `run` on what each brought.
 void gather(Gathering& gathering, int size, const char* what, Site site, void* argument,
             const std::function<void(void* const*)>& run);

@@ -102,8 +102,7 @@ void mbarrier_wait(const void* at, uint32_t parity, Site site) {
   if (parity > 1) fail("mbarrier.try_wait.parity of " + std::to_string(parity) + ", expected 0 or 1", site);
   self().mbarrier = offset_of(at);
   self().parity = parity;
-  if (!is_complete(mbarrier, parity))
-    wait(State::at_mbarrier, "mbarrier.try_wait.parity(" + std::to_string(parity) + ")", site);
+  if (!is_complete(mbarrier, parity)) wait(State::at_mbarrier, "mbarrier.try_wait.parity", site);
   self().observed[size_t(mbarrier.index)] = mbarrier.phase;
 }
 

@@ -17,7 +17,7 @@ Actor actor(Site site) {
           self().proxy_fences,  self().observed.data()};
 }
 
-void wait(State state, const std::string& what, Site site) {
+void wait(State state, const char* what, Site site) {
   Thread& thread = self();
   thread.state = state;
   thread.waits_in = what;
@@ -58,8 +58,9 @@ std::string who_waits() {
   const auto text = [](int t) {
     const Thread& thread = *machine.threads[size_t(t)];
     if (thread.state == State::finished) return std::string("finished");
-    const std::string where = "in " + thread.waits_in + " at " + thread.site.text();
-    return thread.state == State::at_mbarrier ? where + " on " + mbarrier_text(thread.mbarrier) : where;
+    const std::string where = " at " + thread.site.text(), what = std::string("in ") + thread.waits_in;
+    if (thread.state != State::at_mbarrier) return what + where;
+    return what + "(" + std::to_string(thread.parity) + ")" + where + " on " + mbarrier_text(thread.mbarrier);
   };
   std::string out;
   for (int first = 0; first < machine.count;) {
@@ -248,9 +249,10 @@ void gather(Gathering& gathering, int size, const char* what, Site site, void* a
     gathering.first_to_arrive = machine.current;
   } else {
     const Thread& other = *machine.threads[size_t(gathering.first_to_arrive)];
-    if (!(other.site == site) || other.waits_in != what)
+    if (!(other.site == site) || std::strcmp(other.waits_in, what) != 0)
       fail("divergence: lane " + std::to_string(machine.current % size) + " is in " + what + ", lane " +
-               std::to_string(gathering.first_to_arrive % size) + " in " + other.waits_in + " at " + other.site.text(),
+               std::to_string(gathering.first_to_arrive % size) + " in " + std::string(other.waits_in) + " at " +
+               other.site.text(),
            site);
   }
   gathering.arguments[machine.current % size] = argument;
