@@ -13,7 +13,7 @@ struct ValueAndSlope {
 LAIM_DEVICE float exponential(float x) {
   const float rounded = x * log2_e, rest = fmaf(x, log2_e, -rounded) + x * log2_e_rest;
   const float power = exp2_approx(rounded);
-  return rest == rest ? fmaf(power, rest * ln_2, power) : power;  // rest of an infinity is none
+  return rest == rest ? power * fmaf(rest, ln_2, 1.0f) : power;  // an infinity has no rest
 }
 
 LAIM_DEVICE ValueAndSlope activate(Activation kind, float x) {
