@@ -61,11 +61,12 @@ build/twin/.built: $(VENV)/.tested $(SOURCES)
 	$(BIN)/python -m pip install --quiet --no-deps --target build/twin/site -C cmake.define.LAIMBENCH_CUDA=TWIN -C build-dir=build/twin/cmake .
 	touch $@
 
+TWIN_TESTS = cd build/pytest && PYTHONPATH=$(CURDIR)/build/twin/site $(CURDIR)/$(BIN)/python -m pytest -c $(CURDIR)/pyproject.toml \
+	  --rootdir=$(CURDIR) --import-mode=importlib -p no:cacheprovider
 twin: build/twin/.built
 	mkdir -p build/pytest
-	cd build/pytest && PYTHONPATH=$(CURDIR)/build/twin/site $(CURDIR)/$(BIN)/python -m pytest \
-	  $(addprefix $(CURDIR)/tests/ops/test_,against_reference.py autograd.py cuda.py) -c $(CURDIR)/pyproject.toml --rootdir=$(CURDIR) \
-	  --import-mode=importlib -p no:cacheprovider
+	$(TWIN_TESTS) $(addprefix $(CURDIR)/tests/ops/test_,against_reference.py autograd.py cuda.py)
+	export LAIMBENCH_TWIN_SM90=1; $(TWIN_TESTS) $(CURDIR)/tests/ops/test_cuda.py
 
 # The module with its CUDA kernels builds, and loads where there is no driver.
 cuda: $(VENV)/.tested

@@ -14,6 +14,7 @@ import torch
 from laimbench import ops
 from laimbench.ops import _checks
 from laimbench.ops._extension import BUILD
+from tests.ops.cases import Case, measure
 
 DEVICE = "cpu" if BUILD["cuda"] == "twin" else "cuda"
 pytestmark = pytest.mark.skipif(
@@ -50,6 +51,16 @@ def test_channels_that_are_not_neighbours_are_copied():
     q, k, v = (made(1, 2, 16, 9).transpose(2, 3) for _ in range(3))
     assert q.stride(-1) != 1
     assert torch.equal(ops.attention(q, k, v), ops.attention(*(t.contiguous() for t in (q, k, v))))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_aligned_operands(dtype):
+    """What TMA takes, which of random shapes few are: with LAIMBENCH_TWIN_SM90=1 these products are the sm_90a kernel's."""
+    torch.manual_seed(0)
+    shapes = (90, 64), (136, 64), (136,), (72, 136), (72,)
+    inputs = [(torch.randn(shape) * 0.2).to(dtype).to(DEVICE) for shape in shapes]
+    case = Case("mlp", inputs)
+    assert [error for error in measure(case) if not error.within()] == []
 
 
 def test_stocks_products_do_as_well():
