@@ -180,7 +180,7 @@ PLANTS = (
     Plant("wgmma-descriptor-swizzle-bit", WGMMA, "swizzle_128 << 62", "swizzle_128 << 61", "sm90_gemm"),
     Plant("wgmma-descriptor-stride", WGMMA, "swizzled_group_bytes = 1024", "swizzled_group_bytes = 512", "sm90_gemm"),
     Plant("wgmma-step-along-k", WGMMA, "transposed ? 2048 : 32", "transposed ? 1024 : 32", "sm90_gemm"),
-    Plant("wgmma-tile-mirrored-in-its-box", PTX_SM90, "load_tile(to, map, column, row, at, site)", "load_tile(to, map, row, column, at, site)", "sm90_primitives"),
+    Plant("wgmma-tile-mirrored-in-its-box", PTX_SM90, "load_tile(to, map, {column, row}, at, site)", "load_tile(to, map, {row, column}, at, site)", "sm90_primitives"),
     Plant("wgmma-sums-kept-in-no-order", WGMMA, "  keep_order(d);\n#ifdef", "#ifdef", "sm90_gemm",
           "right on the CPU: only a compiler could put what uses the registers on the wrong side of the fence"),
     # in the primitives themselves, on the host's side

@@ -90,7 +90,21 @@ LAIM_DEVICE void load_box(void* to, const TensorMap& map, int64_t row, int64_t c
       "l"(&map), "r"(int(column)), "r"(int(row)), "r"(shared_address(at))
       : "memory");
 #else
-  shim::load_tile(to, map, column, row, at, site);
+  shim::load_tile(to, map, {column, row}, at, site);
+#endif
+}
+
+// The same of one head of a (batch, heads, rows, columns) tensor.
+LAIM_DEVICE void load_box(void* to, const TensorMap& map, int64_t batch, int64_t head, int64_t row, int64_t column,
+                          Mbarrier* at, [[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], "
+      "[%6];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(int(column)), "r"(int(row)), "r"(int(head)), "r"(int(batch)), "r"(shared_address(at))
+      : "memory");
+#else
+  shim::load_tile(to, map, {column, row, head, batch}, at, site);
 #endif
 }
 

@@ -31,6 +31,14 @@ struct Accumulator {
   int64_t group;  // the newest that adds to it
 };
 
+// Registers of an operand that a wgmma reads, as they were at its issue.
+struct OperandRegisters {
+  const uint32_t* registers;
+  std::vector<uint32_t> values;
+  int64_t group;
+  Site site;
+};
+
 struct Thread {
   Fiber fiber;
   State state = State::finished;
@@ -44,6 +52,7 @@ struct Thread {
   uint32_t proxy_fences = 0;
   bool wgmma_fenced = false;
   std::vector<Accumulator> accumulators;
+  std::vector<OperandRegisters> operands;
 };
 
 // Threads that are gathering for an operation of all of them.

@@ -108,7 +108,7 @@ void mbarrier_wait(const void* at, uint32_t parity, Site site) {
 
 void fence_proxy_async(Site) { ++self().proxy_fences; }
 
-void load_tile(void* to, const TileSource& source, int64_t column, int64_t row, void* at, Site site) {
+void load_tile(void* to, const TileSource& source, std::initializer_list<int64_t> place, void* at, Site site) {
   constexpr int chunk = 16, row_bytes = 128, pattern = 1024;
   const int64_t bytes = int64_t(source.box_rows) * row_bytes, offset = offset_of(to);
   check_alignment(to, pattern, "destination of a TMA tile with the 128-byte swizzle", site);
@@ -117,15 +117,25 @@ void load_tile(void* to, const TileSource& source, int64_t column, int64_t row, 
   const Mbarrier& mbarrier = initialised(at, "complete_tx", site);
   if (!mbarrier.init_fenced)
     fail("a TMA tile on a barrier whose mbarrier.init no fence.mbarrier_init has shown to TMA", site);
+  if (int(place.size()) != source.dimensions)
+    fail("a TMA tile of " + std::to_string(place.size()) + " coordinates from a tensor map of " +
+             std::to_string(source.dimensions) + " dimensions",
+         site);
+  int64_t at_dimension[4] = {};
+  std::copy(place.begin(), place.end(), at_dimension);
+  const auto [column, row, head, batch] = at_dimension;
+  const bool outside = head < 0 || head >= source.size[2] || batch < 0 || batch >= source.size[3];
+  const int64_t element_bytes = source.bytes[0];
   TileCopy copy = {offset, offset_of(at), std::vector<uint8_t>(size_t(bytes)), actor(site)};
   copy.actor.mbarrier = mbarrier.index;
   copy.actor.phase = mbarrier.phase;
   for (int64_t i = 0; i < source.box_rows; ++i) {
-    if (row + i < 0 || row + i >= source.rows) continue;  // zeros
-    const int64_t first = std::max<int64_t>(0, -column) * source.element_bytes;
-    const int64_t last = std::min<int64_t>(row_bytes, (source.columns - column) * source.element_bytes);
+    if (outside || row + i < 0 || row + i >= source.size[1]) continue;  // zeros
+    const int64_t first = std::max<int64_t>(0, -column) * element_bytes;
+    const int64_t last = std::min<int64_t>(row_bytes, (source.size[0] - column) * element_bytes);
     if (first >= last) continue;
-    const uint8_t* from = source.base + (row + i) * source.row_bytes + column * source.element_bytes;
+    const uint8_t* from = source.base + batch * source.bytes[3] + head * source.bytes[2] + (row + i) * source.bytes[1] +
+                          column * element_bytes;
     check_read(Space::global, from + first, last - first, 1, site);
     for (int64_t b = first; b < last; ++b)
       copy.bytes[size_t(i * row_bytes + ((b / chunk) ^ (i % 8)) * chunk + b % chunk)] = from[b];

@@ -101,6 +101,7 @@ void run_block() {
     thread.uncommitted.clear();
     thread.groups.clear();
     thread.accumulators.clear();
+    thread.operands.clear();
     thread.observed.clear();
     thread.proxy_fences = 0;
     thread.wgmma_fenced = false;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -60,14 +61,17 @@ void mbarrier_arrive(void* at, int64_t expected_bytes, Site site);
 void mbarrier_wait(const void* at, uint32_t parity, Site site);
 void fence_proxy_async(Site site);
 
-// A tensor map: a matrix of which TMA takes boxes 128 bytes wide, with the 128-byte swizzle.
+// A tensor map: matrices (heads and batches of them, if more than one) of which TMA takes boxes 128 bytes wide, with
+// the 128-byte swizzle.
 struct TileSource {
   const uint8_t* base;
-  int64_t columns, rows, row_bytes;
-  int element_bytes, box_rows;
+  int dimensions;
+  int64_t size[4], bytes[4];  // columns, rows, heads, batches, and how far apart they lie
+  int box_rows;
 };
-// The box at (row, column) to shared memory, zeros where there is no matrix, its bytes counted by the mbarrier `at`.
-void load_tile(void* to, const TileSource& source, int64_t column, int64_t row, void* at, Site site);
+// The box at (row, column) of a matrix to shared memory, zeros where there is none, its bytes counted by the mbarrier
+// `at`. place: as many coordinates as the source has dimensions.
+void load_tile(void* to, const TileSource& source, std::initializer_list<int64_t> place, void* at, Site site);
 
 // As warp_collective, for the 128 threads of a warpgroup.
 void warpgroup_collective(const char* what, Site site, void* argument, void (*run)(void* const (&threads)[128]));
@@ -79,6 +83,7 @@ class WgmmaOperands {
   explicit WgmmaOperands(Site site);
   const uint8_t* read(int warp, int64_t offset, int64_t bytes);  // warp: in the warpgroup; offset: in shared memory
   float* accumulator(int thread, float* registers, int count);
+  void pin_registers(int thread, const uint32_t* registers, int count);  // of an operand: must stay as they are
 
  private:
   Site site_;

@@ -71,6 +71,13 @@ float* WgmmaOperands::accumulator(int thread, float* registers, int count) {
   return pending.back().values.data();
 }
 
+void WgmmaOperands::pin_registers(int thread, const uint32_t* registers, int count) {
+  const Warp& warp = warp_of_group(thread / warp_size);
+  machine.threads[size_t(first_thread() + thread)]->operands.push_back(
+      {registers, std::vector<uint32_t>(registers, registers + count),
+       warp.groups_complete + int64_t(warp.groups.size()), site_});
+}
+
 void wgmma_commit(Site site) {
   warp_collective("wgmma.commit_group", site, nullptr, [](void* const(&)[32]) {
     Warp& warp = own_warp();
@@ -90,7 +97,18 @@ void wgmma_wait(int groups_left, Site site) {
       ++warp.groups_complete;
     }
     for (int lane = 0; lane < warp_size; ++lane) {
-      auto& pending = machine.threads[size_t(machine.current / warp_size * warp_size + lane)]->accumulators;
+      Thread& thread = *machine.threads[size_t(machine.current / warp_size * warp_size + lane)];
+      const auto read = [&](const OperandRegisters& each) {
+        if (each.group >= warp.groups_complete) return false;
+        if (!std::equal(each.values.begin(), each.values.end(), each.registers))
+          fail("the registers of A of lane " + std::to_string(lane) +
+                   " changed before the wgmma that reads them had been waited for",
+               each.site);
+        return true;
+      };
+      thread.operands.erase(std::remove_if(thread.operands.begin(), thread.operands.end(), read),
+                            thread.operands.end());
+      auto& pending = thread.accumulators;
       const auto arrived = [&](Accumulator& each) {
         if (each.group >= warp.groups_complete) return false;
         std::copy(each.values.begin(), each.values.end(), each.registers);

@@ -91,8 +91,8 @@ wgmma_gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> to
       wgmma_fence(sum);
       LAIM_UNROLL
       for (int step = 0; step < Shape::depth / 16; ++step)
-        wgmma_64_256_16<S, !left_by_rows, right_by_rows>(sum, next_step<!left_by_rows>(left, step),
-                                                         next_step<right_by_rows>(right, step));
+        wgmma<S, !left_by_rows, right_by_rows>(sum, next_step<!left_by_rows>(left, step),
+                                               next_step<right_by_rows>(right, step));
       wgmma_commit();
       wgmma_wait<1>(sum);
       if (slice > 0 && lane_index() == 0) mbarrier_arrive(empty + (slice - 1) % Shape::stages);

@@ -52,8 +52,8 @@ products_kernel(LAIM_ARGUMENT TensorMap a, LAIM_ARGUMENT Corner at_a, LAIM_ARGUM
       wgmma_fence(d);
       LAIM_UNROLL
       for (int step = group * 2; step < group * 2 + 2; ++step)
-        wgmma_64_256_16<S, a_transposed, b_transposed>(d, next_step<a_transposed>(from_a, step),
-                                                       next_step<b_transposed>(from_b, step));
+        wgmma<S, a_transposed, b_transposed>(d, next_step<a_transposed>(from_a, step),
+                                             next_step<b_transposed>(from_b, step));
       wgmma_commit();
     }
     wgmma_wait<1>(d);
@@ -110,6 +110,95 @@ void test_products(std::FILE* file, Corner at_a, Corner at_b) {
     }
 }
 
+// What attention does with a head of a tensor: scores = A B^T (64x128, begun without what the registers held), then
+// out += A B for `columns` columns, with A from registers. A: 64 rows, B: 128 rows of a head, 64 and `columns` columns.
+template <class S, int columns>
+LAIM_KERNEL(128, 1)
+heads_kernel(LAIM_ARGUMENT TensorMap map, int batch, int head, int row, float* scores_out, float* out) {
+  constexpr int tall_bytes = 128 * 128;  // of a box of 128 rows
+  uint8_t* const box = shared_memory();
+  Mbarrier* const full = reinterpret_cast<Mbarrier*>(box + columns / 64 * tall_bytes);
+  const int thread = thread_index();
+  if (thread == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_fence_init();
+    mbarrier_arrive_expect(full, columns / 64 * tall_bytes);
+    for (int i = 0; i < columns / 64; ++i) load_box(box + i * tall_bytes, map, batch, head, row, i * 64, full);
+  }
+  block_barrier();
+  mbarrier_wait(full, 0);
+  uint32_t a[4][4];
+  for (int step = 0; step < 4; ++step)
+    for (int i = 0; i < 4; ++i) {
+      const int at = warp_index() * 16 + lane_index() / 4 + i % 2 * 8, chunk = step * 2 + i / 2;
+      a[step][i] = load_shared(reinterpret_cast<const uint32_t*>(box + at * 128 + (chunk ^ at % 8) * 16) + thread % 4);
+    }
+  float scores[64], sum[columns / 2];
+  LAIM_UNROLL
+  for (float& each : scores) each = 7;  // must not count
+  LAIM_UNROLL
+  for (float& each : sum) each = 3;
+  const uint64_t rows = operand_descriptor(box, 0), down = operand_descriptor(box, tall_bytes);
+  wgmma_fence(scores);
+  LAIM_UNROLL
+  for (int step = 0; step < 4; ++step)
+    wgmma<S, false, false>(scores, next_step<false>(rows, step), next_step<false>(rows, step), step > 0);
+  wgmma_commit();
+  wgmma_fence(sum, a);
+  LAIM_UNROLL
+  for (int step = 0; step < 4; ++step) wgmma<S, true>(sum, a[step], next_step<true>(down, step));
+  wgmma_commit();
+  wgmma_wait<1>(scores);
+  wgmma_wait<0>(sum);
+  LAIM_UNROLL
+  for (int i = 0; i < 64; ++i) store_global(scores_out + thread * 64 + i, scores[i]);
+  LAIM_UNROLL
+  for (int i = 0; i < columns / 2; ++i) store_global(out + thread * (columns / 2) + i, sum[i]);
+}
+
+template <class S, int columns>
+void test_heads(std::FILE* file) {
+  constexpr int64_t batches = 2, heads = 3, rows = 150, row0 = 40, batch = 1, head = 2;  // the last rows are outside
+  std::vector<S> values(batches * rows * heads * columns);
+  for (int i = 0; i < int(values.size()); ++i) values[i] = stored<S>(i * 37 % 13 - 6 + i / 977 % 3);
+  Device<S> in("in", values);
+  Device<float> scores("scores", 128 * 64), out("out", 128 * columns / 2);
+  TensorMap map;
+  const View4<const S> view = {in.data(), rows * heads * columns, columns, heads * columns, 1};
+  const std::string what = std::string(name_of<S>) + " heads of " + std::to_string(columns) + " columns";
+  const char* error = make_tensor_map(&map, view, batches, heads, rows, columns, 128);
+  check(error == nullptr, what + ": " + (error ? error : ""));
+  if (!run({1, 1, 1, 128, columns / 64 * 128 * 128 + 8}, what, heads_kernel<S, columns>, map, int(batch), int(head),
+           int(row0), scores.data(), out.data()))
+    return;
+  const auto found_scores = scores.values(), found_out = out.values();
+  if (file) std::fwrite(found_scores.data(), 4, found_scores.size(), file);
+  if (file) std::fwrite(found_out.data(), 4, found_out.size(), file);
+  const auto at = [&](int64_t row, int64_t column) {
+    const int64_t i = row0 + row;
+    return i < rows ? value(values[((batch * rows + i) * heads + head) * columns + column]) : 0.0;
+  };
+  const auto compare = [&](const std::vector<float>& found, int count, auto expected) {
+    for (int thread = 0; thread < 128; ++thread)
+      for (int i = 0; i < count; ++i) {
+        const int row = thread / 32 * 16 + thread % 32 / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + thread % 4 * 2 + i % 2;
+        const double off = found[thread * count + i] - expected(row, column);
+        check(off == 0, what + ": off by " + std::to_string(off) + " at element " + std::to_string(i) + " of thread " +
+                            std::to_string(thread));
+      }
+  };
+  compare(found_scores, 64, [&](int row, int column) {
+    double sum = 0;
+    for (int k = 0; k < 64; ++k) sum += at(row, k) * at(column, k);
+    return sum;
+  });
+  compare(found_out, columns / 2, [&](int row, int column) {
+    double sum = 3;
+    for (int k = 0; k < 64; ++k) sum += at(row, k) * at(k, column);
+    return sum;
+  });
+}
+
 template <class S>
 void test_type(std::FILE* file) {
   test_products<S, false, false>(file, {0, 0}, {0, 0});
@@ -117,6 +206,8 @@ void test_type(std::FILE* file) {
   test_products<S, false, true>(file, {209, 232}, {2, 40});
   test_products<S, true, false>(file, {-5, -8}, {0, 8});
   test_products<S, true, true>(file, {1, 3}, {0, 0});
+  test_heads<S, 64>(file);
+  test_heads<S, 128>(file);
 }
 
 }  // namespace

@@ -205,13 +205,16 @@ void test_tiles() {
   finds(
       "uninitialised global", {"uninitialised read", "raw"}, [&] { init(), load_box(tile(0), map, 0, 0, mbarrier()); },
       one_warp);
+  finds(
+      "a head of a map of one matrix", {"4 coordinates from a tensor map of 2 dimensions"},
+      [&] { init(), load_box(tile(0), ones.map, 0, 0, 0, 0, mbarrier()); }, one_warp);
   check(make_tensor_map(&map, raw.data() + 4, 60, 64, 64, 64) != nullptr, "a map of a matrix that is not aligned");
   check(make_tensor_map(&map, raw.data(), 60, 64, 60, 64) != nullptr, "a map of rows that are not aligned");
   check(make_tensor_map(&map, raw.data(), 64, 0, 64, 64) != nullptr, "a map of nothing");
 }
 
 void multiply(float (&d)[128], uint64_t a, uint64_t b, Site site = Site()) {
-  wgmma_64_256_16<bf16, false, false>(d, a, b, site);
+  wgmma<bf16, false, false>(d, a, b, true, site);
 }
 uint64_t a_of() { return operand_descriptor(tile(0), 0); }
 uint64_t b_of() { return operand_descriptor(tile(1), 0); }
@@ -239,6 +242,26 @@ void test_wgmma() {
   finds("no commit", {"the thread ends before it has waited for this wgmma"},
         loaded([](float (&d)[128]) { wgmma_fence(d), multiply(d, a_of(), b_of()), wgmma_wait<0>(d); }), warpgroup);
   finds("no fence", {"no wgmma.fence begins"}, loaded([](float (&d)[128]) { multiply(d, a_of(), b_of()); }), warpgroup);
+  finds("the registers of A change before the wait", {"the registers of A of lane 3 changed", "sm90_shim_test.cpp"},
+        loaded([](float (&d)[128]) {
+          float (&half)[64] = reinterpret_cast<float (&)[64]>(d);
+          uint32_t a[1][4] = {};
+          wgmma_fence(half, a), wgmma<bf16, true>(half, a[0], b_of()), wgmma_commit();
+          if (lane_index() == 3) a[0][1] = 5;
+          wgmma_wait<0>(half);
+        }),
+        warpgroup);
+  accepts("the registers of A change after the wait", loaded([](float (&d)[128]) {
+            float (&half)[64] = reinterpret_cast<float (&)[64]>(d);
+            for (uint32_t round = 0; round < 2; ++round) {
+              uint32_t a[1][4] = {{0x3f803f80u * round, 0, 0, 0}};
+              wgmma_fence(half, a), wgmma<bf16, true>(half, a[0], operand_descriptor(tile(1), tile_bytes));
+              wgmma_commit(), wgmma_wait<0>(half);
+              a[0][0] = 5;
+            }
+            if (d[0] != 8 || d[2] != 0) shim::fail("the sum is " + std::to_string(d[0]), Site());
+          }),
+          warpgroup);
   finds("a warp leaves it out", {"deadlock", "threads 0-95 in wgmma.mma_async", "threads 96-127 finished"},
         loaded([](float (&d)[128]) {
           wgmma_fence(d);
