@@ -76,6 +76,23 @@ LAIM_DEVICE void mbarrier_wait(const Mbarrier* at, uint32_t parity, [[maybe_unus
 #endif
 }
 
+// ---- registers ------------------------------------------------------------------------------------------------------
+
+// Each thread of the warpgroup, which must be whole, has `count` registers from here on: less than it had, or more,
+// which waits until others have given them. The twin only sees that all of the warpgroup do so.
+template <int count, bool more>
+LAIM_DEVICE void set_registers([[maybe_unused]] Site site = Site()) {
+  static_assert(count >= 24 && count <= 256 && count % 8 == 0);
+#ifdef __CUDACC__
+  if constexpr (more)
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+  else
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+#else
+  shim::warpgroup_collective("setmaxnreg", site, nullptr, [](void* const(&)[128]) {});
+#endif
+}
+
 // ---- TMA ------------------------------------------------------------------------------------------------------------
 
 // cp.async.bulk.tensor.2d: the map's box at (row, column) to shared memory, a multiple of 1024 bytes; zeros where there

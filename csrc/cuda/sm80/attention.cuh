@@ -68,11 +68,7 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     scale_scores(scores, scale);
     mask_scores(scores, block.query0 + row0, key0, [&](int64_t query) { return block.mask.visible(query); });
     const Pair shrink = softmax_step(scores, state);
-    LAIM_UNROLL
-    for (int j = 0; j < out_columns; ++j) {
-      out[j][0] *= shrink.first, out[j][1] *= shrink.first;
-      out[j][2] *= shrink.second, out[j][3] *= shrink.second;
-    }
+    shrink_sums(out, shrink);
     LAIM_UNROLL
     for (int step = 0; step < Shape::keys / 16; ++step) {
       uint32_t p[4];
@@ -81,26 +77,7 @@ attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT bool by_chun
     }
   }
 
-  const Matrix<S> to = args.out.matrix(block.b, block.head);
-  LAIM_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    const int64_t query = block.query0 + row0 + lane_index() / 4 + half * 8;
-    const float sum = half == 0 ? state.sum.first : state.sum.second;
-    const float maximum = half == 0 ? state.maximum.first : state.maximum.second;
-    if (query >= args.queries) continue;
-    // A query that sees no key: sum 0, zeros out. A NaN sum is kept: it must reach the output.
-    const float inverse = sum == 0 ? 0.0f : 1 / sum;
-    S* const row = to.at(query, 0);
-    LAIM_UNROLL
-    for (int j = 0; j < out_columns; ++j) {
-      const int channel = j * 8 + lane_index() % 4 * 2;
-      store_pair(row + channel, {out[j][2 * half] * inverse, out[j][2 * half + 1] * inverse},
-                 int(args.channels) - channel, by_chunks);
-    }
-    if (lane_index() % 4 == 0)
-      store_global(args.lse + (block.b * args.query_heads + block.head) * args.queries + query,
-                   sum == 0 ? -INFINITY : maximum * ln_2 + logf(sum));
-  }
+  store_attention(args, block.b, block.head, block.query0 + row0, out, state, by_chunks);
 }
 
 }  // namespace laim::cuda

@@ -52,9 +52,9 @@ LAIM_DEVICE void pack_left(uint32_t (&left)[4], const float (&results)[columns][
 template <int columns>
 LAIM_DEVICE void scale_scores(float (&scores)[columns][4], float scale) {
   LAIM_UNROLL
-  for (auto& four : scores) {
+  for (int j = 0; j < columns; ++j) {
     LAIM_UNROLL
-    for (float& score : four) score *= scale;
+    for (int e = 0; e < 4; ++e) scores[j][e] *= scale;
   }
 }
 
@@ -129,12 +129,48 @@ LAIM_DEVICE Pair softmax_step(float (&scores)[columns][4], RowState& state) {
   return shrink;
 }
 
+// What earlier scores have summed, by what softmax_step has returned.
+template <int columns>
+LAIM_DEVICE void shrink_sums(float (&out)[columns][4], Pair shrink) {
+  LAIM_UNROLL
+  for (int j = 0; j < columns; ++j) {
+    out[j][0] *= shrink.first, out[j][1] *= shrink.first;
+    out[j][2] *= shrink.second, out[j][3] *= shrink.second;
+  }
+}
+
 // Two neighbouring elements of a row, of which `left` are within it.
 template <class S>
 LAIM_DEVICE void store_pair(S* to, Pair value, int left, bool together) {
   if (together && left >= 2) return store_global(reinterpret_cast<uint32_t*>(to), pack<S>(value.first, value.second));
   if (left >= 1) store_global(to, to_storage<S>(value.first));
   if (left >= 2) store_global(to + 1, to_storage<S>(value.second));
+}
+
+// A warp's 16 queries from `row` on: sums of values become attention's result, states its lse.
+template <class S, int columns>
+LAIM_DEVICE void store_attention(const AttentionArgs<S>& args, int64_t b, int64_t head, int64_t row,
+                                 const float (&out)[columns][4], const RowState& state, bool together) {
+  const Matrix<S> to = args.out.matrix(b, head);
+  LAIM_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int64_t query = row + lane_index() / 4 + half * 8;
+    const float sum = half == 0 ? state.sum.first : state.sum.second;
+    const float maximum = half == 0 ? state.maximum.first : state.maximum.second;
+    if (query >= args.queries) continue;
+    // A query that sees no key: sum 0, zeros out. A NaN sum is kept: it must reach the output.
+    const float inverse = sum == 0 ? 0.0f : 1 / sum;
+    S* const first = to.at(query, 0);
+    LAIM_UNROLL
+    for (int j = 0; j < columns; ++j) {
+      const int channel = j * 8 + lane_index() % 4 * 2;
+      store_pair(first + channel, {out[j][2 * half] * inverse, out[j][2 * half + 1] * inverse},
+                 int(args.channels) - channel, together);
+    }
+    if (lane_index() % 4 == 0)
+      store_global(args.lse + (b * args.query_heads + head) * args.queries + query,
+                   sum == 0 ? -INFINITY : maximum * ln_2 + logf(sum));
+  }
 }
 
 }  // namespace laim::cuda

@@ -1,24 +1,11 @@
 #include "cuda/sm90/gemm.cuh"
 
-#include <cstdlib>
-
 #include "cuda/launch.cuh"
+#include "cuda/sm90/device.h"
 #include "cuda/sm90/gemm.h"
 
 namespace laim::cuda {
 namespace {
-
-// wgmma is on no other.
-bool device_is_sm90() {
-#ifdef __CUDACC__
-  int device = 0, major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major == 9;
-#else
-  static const char* const asked = std::getenv("LAIMBENCH_TWIN_SM90");  // which device the shim stands for
-  return asked != nullptr;
-#endif
-}
 
 template <class S>
 bool fits(const Matrix<const S>& matrix, int64_t rows, int64_t columns) {

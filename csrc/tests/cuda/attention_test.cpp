@@ -4,8 +4,7 @@
 #include "cuda/sm80/attention_backward.cuh"
 #include "cuda/sm80/float_attention.cuh"
 #include "cuda/sm80/float_attention_backward.cuh"
-#include "tests/cuda/device.h"
-#include "tests/plain_attention.h"
+#include "tests/cuda/attention_cases.h"
 
 namespace laim::test {
 namespace {
@@ -44,33 +43,7 @@ bool run_attention(const AttentionBackwardArgs<S>& args, const std::string& what
 
 template <class S, int channels>
 void test_case(const Case& s) {
-  using namespace laim::cuda;
-  const std::string what = name_of_case(name_of<S>, s);
-  const int64_t q_size = s.batch * s.query_heads * s.queries * s.channels,
-                k_size = s.batch * s.key_heads * s.keys * s.channels, rows = s.batch * s.query_heads * s.queries;
-  Device<S> q("q", random_values<S>(q_size, 21)), k("k", random_values<S>(k_size, 22)),
-      v("v", random_values<S>(k_size, 23)), g("gradient", random_values<S>(q_size, 24)), out("out", q_size),
-      dq("dq", q_size), dk("dk", k_size), dv("dv", k_size);
-  Device<float> lse("lse", rows), delta("delta", rows);
-  std::vector<int64_t> lengths;
-  for (int64_t b = 0; b < s.batch; ++b) lengths.push_back(s.keys - b * s.keys / 3);
-  Device<int64_t> device_lengths("key_lengths", lengths);
-  const double scale = 0.37;
-  const AttentionArgs<S> args =
-      attention_args<S>(s, scale, q.data(), k.data(), v.data(), device_lengths.data(), out.data(), lse.data());
-  const AttentionBackwardArgs<S> back = attention_backward_args<S>(s, args, g.data(), dq.data(), dk.data(), dv.data());
-  if (!run_attention<S, channels>(back, what, delta.data())) return;
-
-  const PlainAttention e = plain_attention(s, scale, lengths, q.values(), k.values(), v.values(), g.values());
-  check_close(out.values(), e.out, 2 * tolerance<S>(), what + "out");
-  const auto found = lse.values();
-  for (size_t i = 0; i < found.size(); ++i)
-    if (!(std::fabs(found[i] - e.lse[i]) < 1e-4) && double(found[i]) != e.lse[i])
-      return check(false, what + "lse " + std::to_string(i) + " is " + std::to_string(found[i]) + ", expected " +
-                              std::to_string(e.lse[i]));
-  check_close(dq.values(), e.dq, 4 * tolerance<S>(), what + "dq");
-  check_close(dk.values(), e.dk, 4 * tolerance<S>(), what + "dk");
-  check_close(dv.values(), e.dv, 4 * tolerance<S>(), what + "dv");
+  test_attention_with<S>(run_attention<S, channels>, s, true);
 }
 
 }  // namespace

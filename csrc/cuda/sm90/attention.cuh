@@ -1,0 +1,217 @@
+// Attention forward for sm_90a: the algorithm, the masks and the softmax of sm80/attention.cuh, in a pipeline as that
+// of FlashAttention-3 (Shah et al. 2024). bf16 or fp16 of 64 or 128 channels, sums in fp32.
+//
+// A block takes 128 queries of one head. One warp loads, two warpgroups multiply, 64 queries each. Keys and values go
+// through rings of two stages each, whose stages have two mbarriers (full, empty) as those of the product (gemm.cuh). A
+// warpgroup has two products under way, and its softmax under the second:
+//
+//   wait(K i)  S = Q K^T  wait(V i - 1)  O += P V  |  S is there: give K i back, softmax  |  O is there: give V i - 1
+//   back, shrink O, the weights become P, which is the left operand from registers
+//
+// Tiles of keys come last first, so that what is special is at the beginning: the tile in which key lengths end.
+#pragma once
+#include "cuda/sm80/blocks.cuh"
+#include "cuda/sm80/softmax.cuh"
+#include "cuda/wgmma.cuh"
+
+namespace laim::cuda {
+
+template <int channels_>
+struct WgmmaAttentionShape {
+  static constexpr int channels = channels_, queries = 128, keys = 128, stages = 2;
+  static constexpr int warpgroup_queries = 64, multiplying_warps = queries / warpgroup_queries * 4;
+  // The loading warp's warpgroup, idle but for it, is there to give its registers to the others: the sums of 64x128
+  // scores and results and the weights are 160 of a thread, more than twelve warps have otherwise.
+  static constexpr int threads = (multiplying_warps + 4) * warp_size;
+  static constexpr int loading_registers = 40, multiplying_registers = 232;
+  // A tile, of queries, keys or values, is 128 rows; a box of it 64 channels of these.
+  static constexpr int boxes = channels / box_columns, box_bytes = keys * box_columns * 2,
+                       tile_bytes = boxes * box_bytes;
+  static constexpr int tiles = 1 + 2 * stages, mbarriers = 1 + 4 * stages;
+  static constexpr int64_t shared_bytes = tiles * tile_bytes + mbarriers * int64_t(sizeof(Mbarrier));
+  static_assert(queries == keys, "one size of box for all");
+};
+
+// The block's shared memory: where the i-th tile lies, and its mbarriers.
+template <class Shape>
+struct AttentionTiles {
+  uint8_t* memory;
+
+  LAIM_DEVICE uint8_t* queries() const { return memory; }
+  LAIM_DEVICE uint8_t* keys(int i) const { return memory + (1 + i % Shape::stages) * Shape::tile_bytes; }
+  LAIM_DEVICE uint8_t* values(int i) const { return keys(i) + Shape::stages * Shape::tile_bytes; }
+  LAIM_DEVICE Mbarrier* full_queries() const {
+    return reinterpret_cast<Mbarrier*>(memory + Shape::tiles * Shape::tile_bytes);
+  }
+  LAIM_DEVICE Mbarrier* full_keys(int i) const { return full_queries() + 1 + i % Shape::stages; }
+  LAIM_DEVICE Mbarrier* full_values(int i) const { return full_keys(i) + Shape::stages; }
+  LAIM_DEVICE Mbarrier* empty_keys(int i) const { return full_keys(i) + 2 * Shape::stages; }
+  LAIM_DEVICE Mbarrier* empty_values(int i) const { return full_keys(i) + 3 * Shape::stages; }
+  LAIM_DEVICE static uint32_t parity(int i) { return i / Shape::stages % 2; }
+
+  LAIM_DEVICE void init() const {
+    mbarrier_init(full_queries(), 1);
+    for (int stage = 0; stage < Shape::stages; ++stage) {
+      mbarrier_init(full_keys(stage), 1);
+      mbarrier_init(full_values(stage), 1);
+      mbarrier_init(empty_keys(stage), Shape::multiplying_warps);
+      mbarrier_init(empty_values(stage), Shape::multiplying_warps);
+    }
+    mbarrier_fence_init();
+  }
+};
+
+// The maps of queries, keys and values. Returns nullptr, or why TMA cannot take them.
+template <class Shape, class S>
+const char* attention_maps(const AttentionArgs<S>& args, TensorMap* q, TensorMap* k, TensorMap* v) {
+  const auto make = [&](TensorMap* map, const View4<const S>& view, int64_t heads, int64_t rows) {
+    return make_tensor_map(map, view, args.batch, heads, rows, args.channels, Shape::keys);
+  };
+  const char* error = make(q, args.q, args.query_heads, args.queries);
+  if (!error) error = make(k, args.k, args.key_heads, args.keys);
+  return error ? error : make(v, args.v, args.key_heads, args.keys);
+}
+
+// Of a tile whose rows run along k: the operand of a step of 16 channels.
+template <class Shape>
+LAIM_DEVICE uint64_t channels_step(uint64_t tile, int step) {
+  return next_step<false>(tile + uint64_t(step / 4 * Shape::box_bytes >> 4), step % 4);
+}
+
+// S = Q K^T of a warpgroup, issued and committed.
+template <class S, class Shape>
+LAIM_DEVICE void multiply_keys(float (&scores)[Shape::keys / 2], const AttentionTiles<Shape>& at, int i) {
+  mbarrier_wait(at.full_keys(i), at.parity(i));
+  const uint64_t queries = operand_descriptor(at.queries() + warp_index() / 4 * Shape::warpgroup_queries * 128, 0),
+                 keys = operand_descriptor(at.keys(i), 0);
+  wgmma_fence(scores);
+  LAIM_UNROLL
+  for (int step = 0; step < Shape::channels / 16; ++step)
+    wgmma<S, false, false>(scores, channels_step<Shape>(queries, step), channels_step<Shape>(keys, step), step > 0);
+  wgmma_commit();
+}
+
+// O += P V, issued and committed.
+template <class S, class Shape>
+LAIM_DEVICE void multiply_values(float (&out)[Shape::channels / 2], uint32_t (&weights)[Shape::keys / 16][4],
+                                 const AttentionTiles<Shape>& at, int i) {
+  mbarrier_wait(at.full_values(i), at.parity(i));
+  const uint64_t values = operand_descriptor(at.values(i), Shape::box_bytes);
+  wgmma_fence(out, weights);
+  LAIM_UNROLL
+  for (int step = 0; step < Shape::keys / 16; ++step) wgmma<S, true>(out, weights[step], next_step<true>(values, step));
+  wgmma_commit();
+}
+
+// Scores become weights; returns by what earlier sums shrink.
+template <int count, class Visible>
+LAIM_DEVICE Pair weigh(float (&scores)[count], RowState& state, float scale, int64_t query, int64_t key,
+                       const Visible& visible) {
+  scale_scores(column_blocks(scores), scale);
+  mask_scores(column_blocks(scores), query, key, visible);
+  return softmax_step(column_blocks(scores), state);
+}
+
+template <class S, int count, int steps>
+LAIM_DEVICE void pack_weights(uint32_t (&weights)[steps][4], float (&scores)[count]) {
+  LAIM_UNROLL
+  for (int step = 0; step < steps; ++step) pack_left<S>(weights[step], column_blocks(scores), step);
+}
+
+// Rows of a tile from `first` on become zeros, by one warp.
+template <class Shape>
+LAIM_DEVICE void clear_rows(uint8_t* tile, int first) {
+  constexpr int chunks = box_columns / 8;
+  for (int at = first * chunks + lane_index(); at < Shape::keys * chunks; at += warp_size) {
+    LAIM_UNROLL
+    for (int box = 0; box < Shape::boxes; ++box)
+      store_shared(reinterpret_cast<Chunk*>(tile + box * Shape::box_bytes) + at, Chunk{});
+  }
+}
+
+// pairs: two neighbouring elements of the result are aligned to their size.
+template <class Shape, class S>
+LAIM_KERNEL(Shape::threads, 1)
+wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT TensorMap q_map,
+                       LAIM_ARGUMENT TensorMap k_map, LAIM_ARGUMENT TensorMap v_map, LAIM_ARGUMENT bool pairs) {
+  const AttentionTiles<Shape> at = {shared_memory()};
+  const QueryBlock block = query_block<Shape>(args);
+  const int tiles = block.key0 < block.key_end ? int(ceil_div(block.key_end - block.key0, Shape::keys)) : 0;
+  const auto first_key = [&](int i) { return block.key0 + int64_t(tiles - 1 - i) * Shape::keys; };
+  const int warp = warp_index();
+  const bool loads = warp == Shape::multiplying_warps;
+
+  const auto load = [&](uint8_t* to, const TensorMap& map, int64_t head, int64_t row, Mbarrier* full) {
+    mbarrier_arrive_expect(full, Shape::tile_bytes);
+    for (int box = 0; box < Shape::boxes; ++box)
+      load_box(to + box * Shape::box_bytes, map, block.b, head, row, box * box_columns, full);
+  };
+  const auto load_tiles = [&](int i) {
+    if (i >= Shape::stages) mbarrier_wait(at.empty_keys(i), at.parity(i - Shape::stages));
+    load(at.keys(i), k_map, block.key_head, first_key(i), at.full_keys(i));
+    if (i >= Shape::stages) mbarrier_wait(at.empty_values(i), at.parity(i - Shape::stages));
+    load(at.values(i), v_map, block.key_head, first_key(i), at.full_values(i));
+  };
+
+  if (thread_index() == 0) at.init();
+  block_barrier();
+  if (loads && lane_index() == 0 && tiles > 0) {
+    load(at.queries(), q_map, block.head, block.query0, at.full_queries());
+    load_tiles(0);
+  }
+  if (loads) warp_barrier();  // what follows is for whole warps
+  // TMA knows where the keys end, not where a key length ends. Padding may hold anything, also NaN, which a weight of 0
+  // would not take out.
+  const int64_t seen_end = block.key0 + int64_t(tiles) * Shape::keys;
+  if (tiles > 0 && block.mask.key_length < min(seen_end, args.keys)) {
+    if (loads) {
+      mbarrier_wait(at.full_values(0), 0);
+      clear_rows<Shape>(at.values(0), int(block.mask.key_length - first_key(0)));
+      fence_proxy_async();
+      warp_barrier();
+    }
+    block_barrier();
+  }
+  if (warp >= Shape::multiplying_warps) {
+    set_registers<Shape::loading_registers, false>();
+    if (loads && lane_index() == 0)
+      for (int i = 1; i < tiles; ++i) load_tiles(i);
+    return;
+  }
+  set_registers<Shape::multiplying_registers, true>();
+
+  const int64_t query0 = block.query0 + warp * 16;
+  const float scale = float(args.scale) * log2_e;
+  RowState state;
+  float out[Shape::channels / 2] = {}, scores[Shape::keys / 2];  // 64 rows of a warpgroup
+  uint32_t weights[Shape::keys / 16][4];
+  const auto give_back = [&](Mbarrier* empty) {
+    if (lane_index() == 0) mbarrier_arrive(empty);
+  };
+  const auto visible = [&](int64_t query) { return block.mask.visible(query); };
+
+  if (tiles > 0) {
+    mbarrier_wait(at.full_queries(), 0);
+    multiply_keys<S>(scores, at, 0);
+    wgmma_wait<0>(scores);
+    give_back(at.empty_keys(0));
+    weigh(scores, state, scale, query0, first_key(0), visible);
+    pack_weights<S>(weights, scores);
+    for (int i = 1; i < tiles; ++i) {
+      multiply_keys<S>(scores, at, i);
+      multiply_values<S>(out, weights, at, i - 1);
+      wgmma_wait<1>(scores);
+      give_back(at.empty_keys(i));
+      const Pair shrink = weigh(scores, state, scale, query0, first_key(i), visible);
+      wgmma_wait<0>(out);
+      give_back(at.empty_values(i - 1));
+      shrink_sums(column_blocks(out), shrink);
+      pack_weights<S>(weights, scores);
+    }
+    multiply_values<S>(out, weights, at, tiles - 1);
+    wgmma_wait<0>(out);
+  }
+  store_attention(args, block.b, block.head, query0, column_blocks(out), state, pairs);
+}
+
+}  // namespace laim::cuda
