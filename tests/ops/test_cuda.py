@@ -54,12 +54,18 @@ def test_channels_that_are_not_neighbours_are_copied():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_aligned_operands(dtype):
-    """What TMA takes, which of random shapes few are: with LAIMBENCH_TWIN_SM90=1 these products are the sm_90a kernel's."""
+@pytest.mark.parametrize(
+    ("op", "shapes", "options"),
+    [
+        ("mlp", ((90, 64), (136, 64), (136,), (72, 136), (72,)), {}),
+        ("attention", ((1, 4, 150, 64), (1, 2, 200, 64), (1, 2, 200, 64)), {"causal": True}),
+    ],
+)
+def test_aligned_operands(op, shapes, options, dtype):
+    """What TMA takes, which of random shapes few are: with LAIMBENCH_TWIN_SM90=1 these are for the sm_90a kernels."""
     torch.manual_seed(0)
-    shapes = (90, 64), (136, 64), (136,), (72, 136), (72,)
     inputs = [(torch.randn(shape) * 0.2).to(dtype).to(DEVICE) for shape in shapes]
-    case = Case("mlp", inputs)
+    case = Case(op, inputs, options)
     assert [error for error in measure(case) if not error.within()] == []
 
 
