@@ -76,6 +76,26 @@ LAIM_DEVICE void mbarrier_wait(const Mbarrier* at, uint32_t parity, [[maybe_unus
 #endif
 }
 
+// ---- named barriers -------------------------------------------------------------------------------------------------
+
+// Barrier `id` (from 1 on; 0 is block_barrier's) opens when `threads` threads, by whole warps, have arrived; of these
+// only those that wait are held up. Then it begins anew.
+LAIM_DEVICE void named_barrier_wait(int id, int threads, [[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+#else
+  shim::named_barrier(id, threads, true, site);
+#endif
+}
+
+LAIM_DEVICE void named_barrier_arrive(int id, int threads, [[maybe_unused]] Site site = Site()) {
+#ifdef __CUDACC__
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+#else
+  shim::named_barrier(id, threads, false, site);
+#endif
+}
+
 // ---- registers ------------------------------------------------------------------------------------------------------
 
 // Each thread of the warpgroup, which must be whole, has `count` registers from here on: less than it had, or more,

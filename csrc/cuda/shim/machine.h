@@ -22,7 +22,7 @@ struct Copy {
   Site site;
 };
 
-enum class State { runnable, at_block_barrier, at_group_operation, at_mbarrier, finished };
+enum class State { runnable, at_block_barrier, at_group_operation, at_mbarrier, at_named_barrier, finished };
 
 // What a warpgroup adds to, while the registers themselves hold NaN.
 struct Accumulator {
@@ -48,6 +48,7 @@ struct Thread {
   std::deque<std::vector<Copy>> groups;
   int64_t mbarrier = 0;  // where in shared memory the one lies that it waits for, and for which parity
   uint32_t parity = 0;
+  int named_barrier = 0;           // at which it waits
   std::vector<uint32_t> observed;  // of each mbarrier, how many phases it knows to be complete
   uint32_t proxy_fences = 0;
   bool wgmma_fenced = false;
@@ -84,6 +85,12 @@ struct Mbarrier {
   bool init_fenced = false;
 };
 
+struct NamedBarrier {
+  int threads = 0;  // that it opens for, once one has arrived
+  std::vector<int> arrived;
+  Site site;  // of the last
+};
+
 // A TMA tile on its way. It arrives when no thread can go on without it: later than on any device.
 struct TileCopy {
   int64_t to, mbarrier;  // in shared memory
@@ -109,6 +116,7 @@ struct Machine {
   int linear_block = 0, current = 0, count = 0;
   uint32_t block_epoch = 0;
   std::map<int64_t, Mbarrier> mbarriers;  // by where in shared memory they lie
+  std::map<int, NamedBarrier> named_barriers;
   std::deque<TileCopy> tile_copies;
   std::string error;
 };
@@ -131,7 +139,8 @@ struct Found {
 Found find(Space space, const void* at, int64_t bytes, Site site);
 void check_alignment(const void* at, int64_t alignment, const char* what, Site site);
 
-std::string mbarrier_text(int64_t at);  // its place, its phase, and what it waits for
+std::string named_barrier_text(int id);  // and what it waits for
+std::string mbarrier_text(int64_t at);   // its place, its phase, and what it waits for
 bool overlaps_mbarrier(int64_t at, int64_t bytes);
 bool land_oldest_tile();            // false: none is on its way. May set machine.error.
 void check_async_work_of_thread();  // at the thread's end

@@ -1,4 +1,4 @@
-// mbarriers, the TMA tiles that complete them, and the fences that go with both.
+// Named barriers; mbarriers, the TMA tiles that complete them, and the fences that go with both.
 #include <cstring>
 
 #include "cuda/shim/machine.h"
@@ -104,6 +104,40 @@ void mbarrier_wait(const void* at, uint32_t parity, Site site) {
   self().parity = parity;
   if (!is_complete(mbarrier, parity)) wait(State::at_mbarrier, "mbarrier.try_wait.parity", site);
   self().observed[size_t(mbarrier.index)] = mbarrier.phase;
+}
+
+std::string named_barrier_text(int id) {
+  const NamedBarrier& barrier = machine.named_barriers.at(id);
+  return "named barrier " + std::to_string(id) + " (" + std::to_string(barrier.arrived.size()) + " of " +
+         std::to_string(barrier.threads) + " threads)";
+}
+
+void named_barrier(int id, int threads, bool waits, Site site) {
+  const char* const what = waits ? "bar.sync" : "bar.arrive";
+  if (id < 1 || id > 15)
+    fail(std::string(what) + " of barrier " + std::to_string(id) + ": the named are 1 to 15", site);
+  if (threads < warp_size || threads % warp_size != 0 || threads > machine.count)
+    fail(std::string(what) + " of " + std::to_string(threads) + " threads in a block of " +
+             std::to_string(machine.count),
+         site);
+  NamedBarrier& barrier = machine.named_barriers[id];
+  if (barrier.arrived.empty()) barrier.threads = threads;
+  if (barrier.threads != threads)
+    fail(std::string(what) + " of " + std::to_string(threads) + " threads on " + named_barrier_text(id), site);
+  if (std::find(barrier.arrived.begin(), barrier.arrived.end(), machine.current) != barrier.arrived.end())
+    fail(std::string(what) + " of a thread that has arrived already, on " + named_barrier_text(id), site);
+  barrier.arrived.push_back(machine.current);
+  barrier.site = site;
+  if (int(barrier.arrived.size()) < threads) {
+    self().named_barrier = id;
+    if (waits) wait(State::at_named_barrier, what, site);
+    return;
+  }
+  barrier.arrived.clear();
+  for (int t = 0; t < machine.count; ++t) {
+    Thread& thread = *machine.threads[size_t(t)];
+    if (thread.state == State::at_named_barrier && thread.named_barrier == id) thread.state = State::runnable;
+  }
 }
 
 void fence_proxy_async(Site) { ++self().proxy_fences; }

@@ -59,6 +59,8 @@ std::string who_waits() {
     const Thread& thread = *machine.threads[size_t(t)];
     if (thread.state == State::finished) return std::string("finished");
     const std::string where = " at " + thread.site.text(), what = std::string("in ") + thread.waits_in;
+    if (thread.state == State::at_named_barrier)
+      return what + where + " on " + named_barrier_text(thread.named_barrier);
     if (thread.state != State::at_mbarrier) return what + where;
     return what + "(" + std::to_string(thread.parity) + ")" + where + " on " + mbarrier_text(thread.mbarrier);
   };
@@ -112,6 +114,7 @@ void run_block() {
   machine.block_epoch = 0;
   machine.mbarriers.clear();
   machine.tile_copies.clear();
+  machine.named_barriers.clear();
   machine.shared_shadow->begin_block();
   while (true) {
     bool progress = false, all_finished = true;
@@ -129,6 +132,10 @@ void run_block() {
       if (!machine.tile_copies.empty())
         machine.error = machine.tile_copies.front().actor.site.text() + ": the block ends before this TMA tile of " +
                         machine.tile_copies.front().actor.name() + " has arrived";
+      for (const auto& each : machine.named_barriers)
+        if (!each.second.arrived.empty())
+          machine.error =
+              each.second.site.text() + ": the block ends before " + named_barrier_text(each.first) + " has opened";
       return;
     }
     if (!progress) release_barrier();

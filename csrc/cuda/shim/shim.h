@@ -61,6 +61,9 @@ void mbarrier_arrive(void* at, int64_t expected_bytes, Site site);
 void mbarrier_wait(const void* at, uint32_t parity, Site site);
 void fence_proxy_async(Site site);
 
+// Barrier `id` opens when so many threads have arrived, some of which wait. What they read and write it does not order.
+void named_barrier(int id, int threads, bool waits, Site site);
+
 // A tensor map: matrices (heads and batches of them, if more than one) of which TMA takes boxes 128 bytes wide, with
 // the 128-byte swizzle.
 struct TileSource {

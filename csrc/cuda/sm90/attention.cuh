@@ -3,10 +3,12 @@
 //
 // A block takes 128 queries of one head. One warp loads, two warpgroups multiply, 64 queries each. Keys and values go
 // through rings of two stages each, whose stages have two mbarriers (full, empty) as those of the product (gemm.cuh). A
-// warpgroup has two products under way, and its softmax under the second:
+// warpgroup has two products under way, and its softmax under the second and under those of the other:
 //
-//   wait(K i)  S = Q K^T  wait(V i - 1)  O += P V  |  S is there: give K i back, softmax  |  O is there: give V i - 1
-//   back, shrink O, the weights become P, which is the left operand from registers
+//   wait(V i - 1, K i)  take the turn  S = Q K^T, O += P V  give the turn to the other warpgroup
+//   S is there: give K i back, softmax    O is there: give V i - 1 back, shrink O, the weights become P
+//
+// P is the left operand from registers.
 //
 // Tiles of keys come last first, so that what is special is at the beginning: the tile in which key lengths end.
 #pragma once
@@ -23,7 +25,7 @@ struct WgmmaAttentionShape {
   // The loading warp's warpgroup, idle but for it, is there to give its registers to the others: the sums of 64x128
   // scores and results and the weights are 160 of a thread, more than twelve warps have otherwise.
   static constexpr int threads = (multiplying_warps + 4) * warp_size;
-  static constexpr int loading_registers = 40, multiplying_registers = 232;
+  static constexpr int loading_registers = 24, multiplying_registers = 240;
   // A tile, of queries, keys or values, is 128 rows; a box of it 64 channels of these.
   static constexpr int boxes = channels / box_columns, box_bytes = keys * box_columns * 2,
                        tile_bytes = boxes * box_bytes;
@@ -81,7 +83,6 @@ LAIM_DEVICE uint64_t channels_step(uint64_t tile, int step) {
 // S = Q K^T of a warpgroup, issued and committed.
 template <class S, class Shape>
 LAIM_DEVICE void multiply_keys(float (&scores)[Shape::keys / 2], const AttentionTiles<Shape>& at, int i) {
-  mbarrier_wait(at.full_keys(i), at.parity(i));
   const uint64_t queries = operand_descriptor(at.queries() + warp_index() / 4 * Shape::warpgroup_queries * 128, 0),
                  keys = operand_descriptor(at.keys(i), 0);
   wgmma_fence(scores);
@@ -95,7 +96,6 @@ LAIM_DEVICE void multiply_keys(float (&scores)[Shape::keys / 2], const Attention
 template <class S, class Shape>
 LAIM_DEVICE void multiply_values(float (&out)[Shape::channels / 2], uint32_t (&weights)[Shape::keys / 16][4],
                                  const AttentionTiles<Shape>& at, int i) {
-  mbarrier_wait(at.full_values(i), at.parity(i));
   const uint64_t values = operand_descriptor(at.values(i), Shape::box_bytes);
   wgmma_fence(out, weights);
   LAIM_UNROLL
@@ -188,18 +188,30 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
   const auto give_back = [&](Mbarrier* empty) {
     if (lane_index() == 0) mbarrier_arrive(empty);
   };
+  // The warpgroups take turns at issuing, so that the softmax of one is under the products of the other.
+  const int group = warp / 4;
+  const auto take_turn = [&] { named_barrier_wait(1 + group, Shape::multiplying_warps * warp_size); };
+  const auto give_turn = [&] { named_barrier_arrive(2 - group, Shape::multiplying_warps * warp_size); };
   const auto visible = [&](int64_t query) { return block.mask.visible(query); };
 
   if (tiles > 0) {
+    if (group == 1) give_turn();
     mbarrier_wait(at.full_queries(), 0);
+    mbarrier_wait(at.full_keys(0), 0);
+    take_turn();
     multiply_keys<S>(scores, at, 0);
+    if (group == 0 || tiles > 1) give_turn();
     wgmma_wait<0>(scores);
     give_back(at.empty_keys(0));
     weigh(scores, state, scale, query0, first_key(0), visible);
     pack_weights<S>(weights, scores);
     for (int i = 1; i < tiles; ++i) {
+      mbarrier_wait(at.full_values(i - 1), at.parity(i - 1));
+      mbarrier_wait(at.full_keys(i), at.parity(i));
+      take_turn();
       multiply_keys<S>(scores, at, i);
       multiply_values<S>(out, weights, at, i - 1);
+      if (group == 0 || i + 1 < tiles) give_turn();
       wgmma_wait<1>(scores);
       give_back(at.empty_keys(i));
       const Pair shrink = weigh(scores, state, scale, query0, first_key(i), visible);
@@ -208,6 +220,7 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
       shrink_sums(column_blocks(out), shrink);
       pack_weights<S>(weights, scores);
     }
+    mbarrier_wait(at.full_values(tiles - 1), at.parity(tiles - 1));
     multiply_values<S>(out, weights, at, tiles - 1);
     wgmma_wait<0>(out);
   }

@@ -8,7 +8,8 @@ namespace {
 using namespace laim::cuda;
 
 constexpr int tile_bytes = 64 * 128;
-const Block one_warp = {32, 1, 5 * tile_bytes + 1024}, warpgroup = {128, 1, 5 * tile_bytes + 1024};
+const Block one_warp = {32, 1, 5 * tile_bytes + 1024}, warpgroup = {128, 1, 5 * tile_bytes + 1024},
+            two_warps = {64, 1, 1024};
 
 uint8_t* tile(int i) { return shared_memory() + i * tile_bytes; }
 Mbarrier* mbarrier(int i = 0) { return reinterpret_cast<Mbarrier*>(tile(5)) + i; }
@@ -96,6 +97,41 @@ void test_mbarriers() {
         if (thread_index() == 0) store_shared(words(5) + 1, 1u);
       },
       one_warp);
+}
+
+void test_named_barriers() {
+  accepts(
+      "one warp gives the turn to the other, and takes it back",
+      [] {
+        const int own = warp_index();
+        if (own == 1) named_barrier_arrive(1, 64);
+        for (int turn = 0; turn < 3; ++turn) {
+          named_barrier_wait(1 + own, 64);
+          if (own == 0 || turn < 2) named_barrier_arrive(2 - own, 64);
+        }
+      },
+      two_warps);
+  finds(
+      "nobody gives the first turn", {"deadlock", "threads 0-31 in bar.sync", "named barrier 1 (32 of 64 threads)"},
+      [] { named_barrier_wait(1 + warp_index(), 64); }, two_warps);
+  finds(
+      "a turn that nobody takes", {"the block ends before named barrier 3 (32 of 64 threads) has opened"},
+      [] {
+        if (warp_index() == 1) named_barrier_arrive(3, 64);
+      },
+      two_warps);
+  finds(
+      "two turns at once", {"bar.arrive of a thread that has arrived already"},
+      [] { named_barrier_arrive(1, 64), named_barrier_arrive(1, 64); }, two_warps);
+  finds(
+      "warps that count differently", {"bar.sync of 32 threads on named barrier 1 (32 of 64 threads)"},
+      [] { named_barrier_wait(1, warp_index() == 0 ? 64 : 32); }, two_warps);
+  finds(
+      "__syncthreads's own", {"bar.sync of barrier 0: the named are 1 to 15"}, [] { named_barrier_wait(0, 64); },
+      two_warps);
+  finds(
+      "more threads than the block has", {"of 96 threads in a block of 64"}, [] { named_barrier_wait(1, 96); },
+      two_warps);
 }
 
 void test_tiles() {
@@ -337,6 +373,7 @@ void test_wgmma() {
 
 int main() {
   laim::test::test_mbarriers();
+  laim::test::test_named_barriers();
   laim::test::test_tiles();
   laim::test::test_wgmma();
   return laim::test::summary();
