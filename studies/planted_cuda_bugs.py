@@ -25,6 +25,7 @@ NORM, REDUCE, ROW, ENTROPY = (
     "cuda/sm80/cross_entropy.cuh",
 )
 WGMMA_GEMM, WGMMA, PTX_SM90 = "cuda/sm90/gemm.cuh", "cuda/wgmma.cuh", "cuda/ptx_sm90.cuh"
+WGMMA_ATTENTION, TENSOR_MAP = "cuda/sm90/attention.cuh", "cuda/tensor_map.h"
 ACTIVATION, ALONE = "cuda/activation.cuh", "cuda/sm80/activation.cuh"
 
 PLANTS = (
@@ -183,6 +184,36 @@ PLANTS = (
     Plant("wgmma-tile-mirrored-in-its-box", PTX_SM90, "load_tile(to, map, {column, row}, at, site)", "load_tile(to, map, {row, column}, at, site)", "sm90_primitives"),
     Plant("wgmma-sums-kept-in-no-order", WGMMA, "  keep_order(d);\n#ifdef", "#ifdef", "sm90_gemm",
           "right on the CPU: only a compiler could put what uses the registers on the wrong side of the fence"),
+    # sm_90a: attention
+    Plant("wgmma-attention-full-parity-not-flipped", WGMMA_ATTENTION, "mbarrier_wait(at.full_keys(i), at.parity(i));", "mbarrier_wait(at.full_keys(i), 0);", "sm90_attention"),
+    Plant("wgmma-attention-empty-parity", WGMMA_ATTENTION, "mbarrier_wait(at.empty_keys(i), at.parity(i - Shape::stages));", "mbarrier_wait(at.empty_keys(i), at.parity(i));", "sm90_attention"),
+    Plant("wgmma-attention-no-wait-for-the-last-values", WGMMA_ATTENTION, "    mbarrier_wait(at.full_values(tiles - 1), at.parity(tiles - 1));\n", "", "sm90_attention"),
+    Plant("wgmma-attention-no-wait-for-queries", WGMMA_ATTENTION, "    mbarrier_wait(at.full_queries(), 0);\n", "", "sm90_attention"),
+    Plant("wgmma-attention-no-empty-wait", WGMMA_ATTENTION, "    if (i >= Shape::stages) mbarrier_wait(at.empty_values(i), at.parity(i - Shape::stages));\n", "", "sm90_attention"),
+    Plant("wgmma-attention-weights-packed-before-the-wait", WGMMA_ATTENTION, "      wgmma_wait<0>(out);\n      give_back(", "      pack_weights<S>(weights, scores);\n      wgmma_wait<0>(out);\n      give_back(", "sm90_attention"),
+    Plant("wgmma-attention-shrunk-before-the-wait", WGMMA_ATTENTION, "      wgmma_wait<0>(out);\n      give_back(at.empty_values(i - 1));\n      shrink_sums(column_blocks(out), shrink);\n", "      shrink_sums(column_blocks(out), shrink);\n      wgmma_wait<0>(out);\n      give_back(at.empty_values(i - 1));\n", "sm90_attention"),
+    Plant("wgmma-attention-never-shrunk", WGMMA_ATTENTION, "      shrink_sums(column_blocks(out), shrink);\n", "      (void)shrink;\n", "sm90_attention"),
+    Plant("wgmma-attention-values-given-back-too-early", WGMMA_ATTENTION, "      wgmma_wait<0>(out);\n      give_back(at.empty_values(i - 1));", "      give_back(at.empty_values(i - 1));\n      wgmma_wait<0>(out);", "sm90_attention"),
+    Plant("wgmma-attention-keys-given-back-too-early", WGMMA_ATTENTION, "      wgmma_wait<1>(scores);\n", "      wgmma_wait<2>(scores);\n", "sm90_attention"),
+    Plant("wgmma-attention-no-fence", WGMMA_ATTENTION, "  wgmma_fence(out, weights);\n", "", "sm90_attention"),
+    Plant("wgmma-attention-both-warpgroups-the-same-queries", WGMMA_ATTENTION, "warp_index() / 4 * Shape::warpgroup_queries", "warp_index() / 8 * Shape::warpgroup_queries", "sm90_attention"),
+    Plant("wgmma-attention-second-box-of-channels", WGMMA_ATTENTION, "step / 4 * Shape::box_bytes >> 4), step % 4", "step / 4 * Shape::box_bytes >> 5), step % 4", "sm90_attention"),
+    Plant("wgmma-attention-values-not-transposed", WGMMA_ATTENTION, "wgmma<S, true>(out, weights[step]", "wgmma<S, false>(out, weights[step]", "sm90_attention"),
+    Plant("wgmma-attention-old-scores-added", WGMMA_ATTENTION, "channels_step<Shape>(keys, step), step > 0)", "channels_step<Shape>(keys, step), true)", "sm90_attention"),
+    Plant("wgmma-attention-tiles-in-the-other-order", WGMMA_ATTENTION, "int64_t(tiles - 1 - i) * Shape::keys", "int64_t(i) * Shape::keys", "sm90_attention"),
+    Plant("wgmma-attention-one-tile-too-few", WGMMA_ATTENTION, "int(ceil_div(block.key_end - block.key0, Shape::keys))", "int((block.key_end - block.key0) / Shape::keys)", "sm90_attention"),
+    Plant("wgmma-attention-query-head-of-keys", WGMMA_ATTENTION, "load(at.keys(i), k_map, block.key_head", "load(at.keys(i), k_map, block.head", "sm90_attention"),
+    Plant("wgmma-attention-padding-by-one", WGMMA_ATTENTION, "int(block.mask.key_length - first_key(0))", "int(block.mask.key_length + 1 - first_key(0))", "sm90_attention"),
+    Plant("wgmma-attention-padding-kept", WGMMA_ATTENTION, "block.mask.key_length < min(seen_end, args.keys)", "seen_end < 0", "sm90_attention"),
+    Plant("wgmma-attention-zeros-not-fenced", WGMMA_ATTENTION, "      fence_proxy_async();\n", "", "sm90_attention"),
+    Plant("wgmma-attention-no-barrier-after-the-zeros", WGMMA_ATTENTION, "    }\n    block_barrier();\n", "    }\n", "sm90_attention"),
+    Plant("wgmma-attention-first-turn-not-given", WGMMA_ATTENTION, "    if (group == 1) give_turn();\n", "", "sm90_attention"),
+    Plant("wgmma-attention-last-turn-given-too", WGMMA_ATTENTION, "if (group == 0 || i + 1 < tiles) give_turn();", "give_turn();", "sm90_attention"),
+    Plant("wgmma-attention-turn-given-to-oneself", WGMMA_ATTENTION, "named_barrier_arrive(2 - group,", "named_barrier_arrive(1 + group,", "sm90_attention"),
+    Plant("mask-skips-a-tile-that-ends-one-key-too-soon", SOFTMAX, "column + columns * 8 <= min(first.end, last.end)", "column + columns * 8 <= min(first.end, last.end) + 1", "sm90_attention"),
+    Plant("mask-skips-a-tile-that-begins-one-key-too-soon", SOFTMAX, "max(first.begin, last.begin) <= column &&", "max(first.begin, last.begin) <= column + 1 &&", "sm90_attention"),
+    Plant("twin-registers-of-a", WGMMA, "values[lane / 4 + i % 2 * 8][lane % 4 * 2 + i / 2 * 8 + half]", "values[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2 * 8 + half]", "sm90_primitives"),
+    Plant("tensor-map-heads-for-rows", TENSOR_MAP, "stride(rows, view.row), stride(heads, view.head)", "stride(heads, view.head), stride(rows, view.row)", "sm90_primitives"),
     # in the primitives themselves, on the host's side
     Plant("twin-fragment-rows", PTX, "row = g + i % 2 * 8, column = 2 * t + i / 2 * 8", "row = g + i / 2 * 8, column = 2 * t + i % 2 * 8", "primitives"),
     Plant("twin-number-though-absent", PTX, "global, 4, there ? 4 : 0, site", "global, 4, 4, site", "primitives"),

@@ -69,6 +69,21 @@ def test_aligned_operands(op, shapes, options, dtype):
     assert [error for error in measure(case) if not error.within()] == []
 
 
+@pytest.mark.parametrize("channels", [64, 128])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_aligned_heads(dtype, channels):
+    """Of attention, as above: views of one tensor (batch, rows, heads, channels), several blocks and tiles, padding that is NaN."""
+    torch.manual_seed(0)
+    heads = torch.randn(2, 280, 4, channels).to(dtype).to(DEVICE).transpose(1, 2)
+    for options in ({"causal": True}, {"window": 90}, {"key_lengths": torch.tensor([280, 150], device=DEVICE)}):
+        case = Case("attention", [heads[:, :2], heads[:, 2:3], heads[:, 3:]], options)
+        assert [error for error in measure(case) if not error.within()] == []
+    q, k, v = heads[:, :2], heads[:, 2:3].clone(), heads[:, 3:].clone()
+    expected = ops.attention(q, k, v, **options)
+    k[1, :, 150:], v[1, :, 150:] = torch.nan, torch.nan
+    assert torch.equal(ops.attention(q, k, v, **options), expected)
+
+
 def test_stocks_products_do_as_well():
     """LAIMBENCH_CUDA_PRODUCTS is read once, so in a process of its own."""
     code = (

@@ -82,7 +82,8 @@ void mbarrier_fence_init(Site) {
     if (each.second.initialised_by == machine.current) each.second.init_fenced = true;
 }
 
-// Whoever the arrival lets go on does so before this thread: the order in which a slot given back too early shows.
+// Whoever the arrival lets go on does so before this thread: the order in which a slot given back too early shows. For the
+// same reason who announces bytes, which lets nobody go on, issues their tiles before any other thread moves.
 void mbarrier_arrive(void* at, int64_t expected_bytes, Site site) {
   Mbarrier& mbarrier = initialised(at, "mbarrier.arrive", site);
   if (mbarrier.pending == 0)
@@ -94,7 +95,7 @@ void mbarrier_arrive(void* at, int64_t expected_bytes, Site site) {
   mbarrier.bytes += expected_bytes;
   --mbarrier.pending;
   complete_if_due(offset_of(at), mbarrier);
-  self().fiber.suspend();
+  if (expected_bytes == 0) self().fiber.suspend();
 }
 
 void mbarrier_wait(const void* at, uint32_t parity, Site site) {

@@ -46,6 +46,8 @@ int main() {
   test_case<fp16, 128>({1, 4, 2, 65, 97, 0, -1, true, false});
   test_case<bf16, 64>({1, 1, 1, 300, 40, 0, -1, true, false});  // queries, and whole blocks, that see no key
   test_case<bf16, 64>({1, 1, 1, 260, 260, 0, 33, false, false});
+  test_case<bf16, 64>({1, 1, 1, 20, 255, 0, -1, false, false});   // of a tile one key is not seen: its last, by anyone
+  test_case<bf16, 64>({1, 1, 1, 160, 160, 0, 159, true, false});  // ... its first, by one query
   test_case<bf16, 64>({2, 6, 2, 1, 257, 0, -1, true, true});
   test_case<bf16, 64>({1, 1, 1, 128, 512, 0, -1, true, false});
   test_case<bf16, 128>({1, 1, 1, 1, 1, 0, -1, false, false});
