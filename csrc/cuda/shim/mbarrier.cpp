@@ -82,8 +82,8 @@ void mbarrier_fence_init(Site) {
     if (each.second.initialised_by == machine.current) each.second.init_fenced = true;
 }
 
-// Whoever the arrival lets go on does so before this thread: the order in which a slot given back too early shows. For the
-// same reason who announces bytes, which lets nobody go on, issues their tiles before any other thread moves.
+// Whoever the arrival lets go on does so before this thread: the order in which a slot given back too early shows. For
+// the same reason who announces bytes, which lets nobody go on, issues their tiles before any other thread moves.
 void mbarrier_arrive(void* at, int64_t expected_bytes, Site site) {
   Mbarrier& mbarrier = initialised(at, "mbarrier.arrive", site);
   if (mbarrier.pending == 0)
