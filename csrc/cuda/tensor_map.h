@@ -30,7 +30,9 @@ inline bool fits_tensor_map(const void* data, int64_t columns, int64_t rows, int
          columns <= stride && stride < most && rows < most;
 }
 
-// Whether it takes the (batch, heads, rows, columns) tensor. A dimension of one has no stride that matters.
+// Whether it takes the (batch, heads, rows, columns) tensor. A dimension of one has no stride that matters. In memory
+// heads may lie closer than rows: the driver's manual shows strides that grow from dimension to dimension, but does not
+// demand it, and FlashAttention-3 relies on that too.
 template <class S>
 bool fits_tensor_map(const View4<const S>& view, int64_t batch, int64_t heads, int64_t rows, int64_t columns) {
   constexpr int64_t most = int64_t(1) << 31;
