@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -239,12 +240,16 @@ def test_processes_are_dealt_out_to_gpus_in_turns():
 
 
 def noting_its_gpu(config):
-    """Build a trainer in a worker, which dies the first time that the second GPU's gets here."""
-    gpu = os.environ[VISIBLE]
-    with Path(os.environ["LAIMBENCH_TEST_NOTES"]).open("a") as notes:
+    """Build a trainer in a worker, which dies the first time that the second GPU's gets here; the others go on when all have been here."""
+    gpu, path = os.environ[VISIBLE], Path(os.environ["LAIMBENCH_TEST_NOTES"])
+    with path.open("a") as notes:
         notes.write(f"{gpu} {os.getpid()}\n")
-    if gpu == "6" and Path(notes.name).read_text().count("6 ") == 1:
+    if gpu == "6" and path.read_text().count("6 ") == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    patience = time.monotonic() + 60
+    while sorted(note.split()[0] for note in set(path.read_text().splitlines())) != ["4", "6", "6"]:
+        assert time.monotonic() < patience
+        time.sleep(0.02)
     return FailingTrainer(config)
 
 
