@@ -22,12 +22,12 @@ using TensorMap = shim::TileSource;
 
 // Boxes of 64 columns, which are 128 bytes and what the 128-byte swizzle covers.
 constexpr int box_columns = 64;
+constexpr int64_t most_coordinates = int64_t(1) << 31;
 
 // Whether TMA takes a matrix of 16-bit elements, `stride` of them from row to row.
 inline bool fits_tensor_map(const void* data, int64_t columns, int64_t rows, int64_t stride) {
-  constexpr int64_t most = int64_t(1) << 31;  // what a coordinate holds
   return reinterpret_cast<uintptr_t>(data) % 16 == 0 && stride % 8 == 0 && columns > 0 && rows > 0 &&
-         columns <= stride && stride < most && rows < most;
+         columns <= stride && stride < most_coordinates && rows < most_coordinates;
 }
 
 // Whether it takes the (batch, heads, rows, columns) tensor. A dimension of one has no stride that matters. In memory
@@ -35,30 +35,41 @@ inline bool fits_tensor_map(const void* data, int64_t columns, int64_t rows, int
 // demand it, and FlashAttention-3 relies on that too.
 template <class S>
 bool fits_tensor_map(const View4<const S>& view, int64_t batch, int64_t heads, int64_t rows, int64_t columns) {
-  constexpr int64_t most = int64_t(1) << 31;
   const auto takes = [](int64_t size, int64_t stride) {
-    return size > 0 && size < most && (size == 1 || (stride > 0 && stride < most && stride % 8 == 0));
+    return size > 0 && size < most_coordinates &&
+           (size == 1 || (stride > 0 && stride < most_coordinates && stride % 8 == 0));
   };
   return sizeof(S) == 2 && view.channel == 1 && reinterpret_cast<uintptr_t>(view.data) % 16 == 0 &&
          takes(columns, box_columns) && takes(rows, view.row) && takes(heads, view.head) && takes(batch, view.batch);
 }
 
-// Boxes of box_rows (at most 256) rows of one matrix. Returns nullptr or what was wrong. The driver's function comes
-// through the runtime, so that the module loads where there is no driver.
+#ifdef __CUDACC__
+// The driver's function, or null where it has none. It comes through the runtime, so that the module loads where there
+// is no driver; asked for once, not at every launch.
+inline decltype(&cuTensorMapEncodeTiled) driver_encode() {
+  static void* const found = [] {
+    void* address = nullptr;
+    cudaDriverEntryPointQueryResult result;
+#if CUDART_VERSION >= 12050
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000, cudaEnableDefault, &result);
+#else
+    const cudaError_t error = cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &address, cudaEnableDefault, &result);
+#endif
+    return error == cudaSuccess && result == cudaDriverEntryPointSuccess ? address : nullptr;
+  }();
+  return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+}
+#endif
+
+// Boxes of box_rows (at most 256) rows of one matrix. Returns nullptr or what was wrong.
 template <int dimensions>
 const char* encode_tensor_map(TensorMap* map, const void* data, const int64_t (&size)[dimensions],
                               const int64_t (&stride)[dimensions], int box_rows) {
   constexpr int bytes = 2;
 #ifdef __CUDACC__
-  void* address = nullptr;
-  cudaDriverEntryPointQueryResult found;
-#if CUDART_VERSION >= 12050
-  const cudaError_t error =
-      cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000, cudaEnableDefault, &found);
-#else
-  const cudaError_t error = cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &address, cudaEnableDefault, &found);
-#endif
-  if (error != cudaSuccess || found != cudaDriverEntryPointSuccess) return "this driver has no cuTensorMapEncodeTiled";
+  const auto encode = driver_encode();
+  if (encode == nullptr) return "this driver has no cuTensorMapEncodeTiled";
   cuuint64_t sizes[dimensions], strides[dimensions];  // of the columns no stride is wanted
   cuuint32_t box[dimensions], steps[dimensions];
   for (int i = 0; i < dimensions; ++i) {
@@ -66,10 +77,9 @@ const char* encode_tensor_map(TensorMap* map, const void* data, const int64_t (&
     box[i] = i == 0 ? box_columns : i == 1 ? cuuint32_t(box_rows) : 1, steps[i] = 1;
   }
   // bits are moved, whatever they mean: bf16 stands for both types
-  const CUresult refused = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(address)(
-      map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, dimensions, const_cast<void*>(data), sizes, strides + 1, box, steps,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult refused = encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, dimensions, const_cast<void*>(data), sizes,
+                                  strides + 1, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                  CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return refused == CUDA_SUCCESS ? nullptr : "cuTensorMapEncodeTiled refuses the matrix";
 #else
   if (box_rows < 1 || box_rows > 256) return "cuTensorMapEncodeTiled refuses the box";

@@ -13,8 +13,6 @@ from laimbench.cli.stores import store_option
 from laimbench.errors import InputError
 from laimbench.store_address import StoreAddress
 
-DEVICES = ("cpu", "cuda")
-
 
 def bench(
     suite: Annotated[str, typer.Option(help="quick, cpu, cuda or full.")] = "quick",
@@ -44,6 +42,7 @@ def bench(
     from laimbench.bench.kernels import GPU_DTYPES, OPS, SUITES
     from laimbench.bench.pytest_results import read_pytest_results
     from laimbench.store import Store
+    from laimbench.train.config import DEVICES
     from laimbench.train.device import require_here
 
     if suite not in SUITES:

@@ -260,15 +260,13 @@ void sum_pieces(const AttentionBackwardArgs<S>& args, const Pieces& pieces, int6
   const int64_t count = min(attention_block, forward.queries - query0);
   const int64_t head_size = forward.queries * padded, part_size = forward.batch * forward.query_heads * head_size;
   const Interval seen = forward.mask(b).visible_to_any(query0, query0 + count - 1);
+  const Interval own = {seen.begin / pieces.size, seen.begin < seen.end ? ceil_div(seen.end, pieces.size) : 0};
   const Matrix<S> out = args.gradient_q.matrix(b, h);
   for (int64_t i = 0; i < count; ++i)
     each_vector<V>(channels, [&](int64_t d, int64_t n) {
       const T* from = parts_dQ + (b * forward.query_heads + h) * head_size + (query0 + i) * padded + d;
       V sum = V::zero();
-      for (int64_t piece = 0; piece < pieces.count; ++piece) {
-        const Interval own = overlap(seen, pieces.piece(piece));
-        if (own.begin < own.end) sum = sum + load<V>(from + piece * part_size, n);
-      }
+      for (int64_t piece = own.begin; piece < own.end; ++piece) sum = sum + load<V>(from + piece * part_size, n);
       store(sum * V::all(T(forward.scale)), out.at(query0 + i, d), n);
     });
 }

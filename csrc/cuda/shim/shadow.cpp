@@ -43,9 +43,18 @@ std::string not_fenced(const Actor& writer) {
   return ": " + writer.name() + " wrote it at " + writer.site.text() + " and no fence.proxy.async of it came after";
 }
 
-const char* missing_order(const Actor& writer) {
-  return writer.mbarrier < 0 ? " and no barrier lies between"
-                             : " as a TMA tile, and this thread has not waited for its mbarrier";
+// Why an access races with what `writer` wrote, with what `reader` read; that a copy has not been waited for.
+std::string wrote(const Actor& writer) {
+  return "; " + writer.name() + " wrote it at " + writer.site.text() +
+         (writer.mbarrier < 0 ? " and no barrier lies between"
+                              : " as a TMA tile, and this thread has not waited for its mbarrier");
+}
+std::string has_read(const Actor& reader) {
+  return "; " + reader.name() + " read it at " + reader.site.text() + " and no barrier lies between";
+}
+std::string not_waited_for(const Actor& writer) {
+  return ": the " + std::string(copy_name(writer)) + " that " + writer.name() + " issued at " + writer.site.text() +
+         " has not been waited for";
 }
 
 }  // namespace
@@ -71,16 +80,12 @@ std::string Shadow::read(int64_t offset, int64_t bytes, const Actor& actor, bool
     Cell& cell = cells_[size_t(i)];
     const Actor& writer = log_[cell.writer];
     const auto place_of = [&] { return place(offset, bytes, i, actor) + (whole_warp ? " for its whole warp" : ""); };
-    if (cell.in_flight)
-      return "read" + place_of() + ": the " + copy_name(writer) + " that " + writer.name() + " issued at " +
-             writer.site.text() + " has not been waited for";
+    if (cell.in_flight) return "read" + place_of() + not_waited_for(writer);
     if (!cell.written) return "uninitialised read" + place_of();
     if (cell.writer != 0) {
       Actor receiver = actor;
       if (whole_warp && actor.warp() == writer.warp()) receiver.thread = writer.thread ^ 1;  // some other lane
-      if (races(writer, receiver))
-        return "race: read" + place_of() + "; " + writer.name() + " wrote it at " + writer.site.text() +
-               missing_order(writer);
+      if (races(writer, receiver)) return "race: read" + place_of() + wrote(writer);
     }
     cell.readers = with_reader(cell.readers, log_[cell.reader], actor, whole_warp ? Readers::warp : Readers::one);
     cell.reader = id;
@@ -96,12 +101,9 @@ std::string Shadow::write(int64_t offset, int64_t bytes, const Actor& actor, boo
     const Actor &writer = log_[cell.writer], &reader = log_[cell.reader];
     const std::string busy = in_use(offset, bytes, i, actor);
     if (!busy.empty()) return busy;
-    if (cell.writer != 0 && races(writer, actor))
-      return "race: write" + place(offset, bytes, i, actor) + "; " + writer.name() + " wrote it at " +
-             writer.site.text() + missing_order(writer);
+    if (cell.writer != 0 && races(writer, actor)) return "race: write" + place(offset, bytes, i, actor) + wrote(writer);
     if (overtakes(cell.readers, reader, actor))
-      return "race: write" + place(offset, bytes, i, actor) + "; " + reader.name() + " read it at " +
-             reader.site.text() + " and no barrier lies between";
+      return "race: write" + place(offset, bytes, i, actor) + has_read(reader);
     cell = {id, 0, Readers::none, true, in_flight, 0};
   }
   return "";
@@ -127,13 +129,9 @@ std::string Shadow::read_async(int64_t offset, int64_t bytes, const Actor& actor
     Cell& cell = cells_[size_t(i)];
     const Actor& writer = log_[cell.writer];
     const auto place_of = [&] { return "read by wgmma" + place(offset, bytes, i, actor); };
-    if (cell.in_flight)
-      return place_of() + ": the " + copy_name(writer) + " that " + writer.name() + " issued at " + writer.site.text() +
-             " has not been waited for";
+    if (cell.in_flight) return place_of() + not_waited_for(writer);
     if (!cell.written) return "uninitialised " + place_of();
-    if (races(writer, actor))
-      return "race: " + place_of() + "; " + writer.name() + " wrote it at " + writer.site.text() +
-             missing_order(writer);
+    if (races(writer, actor)) return "race: " + place_of() + wrote(writer);
     if (unfenced(writer, fences)) return place_of() + not_fenced(writer);
     cell.reader = id;
     ++cell.pins;
@@ -150,12 +148,9 @@ std::string Shadow::write_async(int64_t offset, int64_t bytes, const Actor& acto
     const std::string busy = in_use(offset, bytes, i, actor);
     if (!busy.empty()) return busy;
     if (overtakes(cell.readers, reader, actor))
-      return "race: write" + place(offset, bytes, i, actor) + "; " + reader.name() + " read it at " +
-             reader.site.text() + " and no barrier lies between";
+      return "race: write" + place(offset, bytes, i, actor) + has_read(reader);
     if (cell.writer != 0 && writer.mbarrier < 0) {
-      if (races(writer, actor))
-        return "race: write" + place(offset, bytes, i, actor) + "; " + writer.name() + " wrote it at " +
-               writer.site.text() + missing_order(writer);
+      if (races(writer, actor)) return "race: write" + place(offset, bytes, i, actor) + wrote(writer);
       if (unfenced(writer, fences)) return "write by TMA" + place(offset, bytes, i, actor) + not_fenced(writer);
     }
     cell = {id, 0, Readers::none, true, true, 0};
