@@ -28,6 +28,13 @@ MUST_CONTAIN = {
     "sm80/gemm": TENSOR_CORES + FP32,
     "sm80/attention": TENSOR_CORES + FP32,
     "sm80/attention_backward": TENSOR_CORES + FP32,
+    "sm90/attention_backward": (
+        "wgmma.mma_async",
+        "cp.async.bulk.tensor.4d",
+        "mbarrier.try_wait.parity",
+        "setmaxnreg.inc",
+        "setmaxnreg.dec",
+    ),
     "sm90/attention": ("wgmma.mma_async", "cp.async.bulk.tensor.4d", "mbarrier.try_wait.parity"),
     "sm90/gemm": ("wgmma.mma_async", "cp.async.bulk.tensor.2d", "mbarrier.try_wait.parity"),
 }

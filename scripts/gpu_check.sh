@@ -19,7 +19,7 @@ nvcc --version | tail -2
 
 arch=-arch=native archs=native primitives=primitives products=gemm
 if [[ $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1) == 9.0 ]]; then # native would be 90, without wgmma
-  arch="-gencode=arch=compute_90a,code=sm_90a" archs="80;90a" primitives+=" sm90_primitives" products+=" sm90_gemm sm90_attention"
+  arch="-gencode=arch=compute_90a,code=sm_90a" archs="80;90a" primitives+=" sm90_primitives" products+=" sm90_gemm sm90_attention sm90_attention_backward"
 fi
 build() { nvcc -x cu -std=c++17 -O2 "$arch" -Icsrc "csrc/tests/cuda/$1_test.cpp" -o "$out/$1"; }
 subjects="$primitives $products activation norm cross_entropy attention"

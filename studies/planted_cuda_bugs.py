@@ -26,6 +26,7 @@ NORM, REDUCE, ROW, ENTROPY = (
 )
 WGMMA_GEMM, WGMMA, PTX_SM90 = "cuda/sm90/gemm.cuh", "cuda/wgmma.cuh", "cuda/ptx_sm90.cuh"
 WGMMA_ATTENTION, TENSOR_MAP = "cuda/sm90/attention.cuh", "cuda/tensor_map.h"
+HEADS = "cuda/sm90/heads.cuh"
 ACTIVATION, ALONE = "cuda/activation.cuh", "cuda/sm80/activation.cuh"
 
 PLANTS = (
@@ -100,13 +101,13 @@ PLANTS = (
     Plant("backward-no-barrier", BACKWARD, "    block_barrier();\n    if (i + 1", "    if (i + 1", "attention"),
     Plant("backward-one-stage", BACKWARD, "i % 2 * 2 * Shape::streamed", "0 * i", "attention"),
     Plant("backward-copies-too-far", BACKWARD, "if (i + 1 < block.steps) copy_streamed", "if (i < block.steps) copy_streamed", "attention"),
-    Plant("backward-no-delta", DELTA, "(gradient - state.second)", "gradient", "attention"),
+    Plant("backward-no-delta", DELTA, "(gradient - delta)", "gradient", "attention"),
     Plant("backward-first-query-head-only", BLOCKS, "head * group + i / tiles", "head * group", "attention"),
     Plant("backward-states-by-row", BACKWARD, "{left, right, left, right}", "{left, left, right, right}", "attention"),
     Plant("backward-state-tail", DELTA, "if (i >= count) return {0, 0};", "if (i > count) return {0, 0};", "attention"),
     Plant("backward-no-scale", BACKWARD, "             float(forward.scale), own_row", "             1.0f, own_row", "attention"),
     Plant("backward-part", BACKWARD, "multiply_columns<S>(sum_second, left, second, step, part)", "multiply_columns<S>(sum_second, left, second, step)", "attention"),
-    Plant("backward-sees-nothing", DELTA, "own == -INFINITY ? 0.0f : own * log2_e", "own * log2_e", "attention"),
+    Plant("backward-sees-nothing", DELTA, "return {own == -INFINITY ? 0.0f : own * log2_e", "return {own * log2_e", "attention"),
     # attention in fp32
     Plant("float-attention-no-barrier-for-keys", FLOAT_FORWARD, "    block_barrier();\n    copy_keys(values", "    copy_keys(values", "attention"),
     Plant("float-attention-no-barrier-for-values", FLOAT_FORWARD, "    block_barrier();\n    if (key0", "    if (key0", "attention"),
@@ -195,11 +196,11 @@ PLANTS = (
     Plant("wgmma-attention-never-shrunk", WGMMA_ATTENTION, "      shrink_sums(column_blocks(out), shrink);\n", "      (void)shrink;\n", "sm90_attention"),
     Plant("wgmma-attention-values-given-back-too-early", WGMMA_ATTENTION, "      wgmma_wait<0>(out);\n      give_back(at.empty_values(i - 1));", "      give_back(at.empty_values(i - 1));\n      wgmma_wait<0>(out);", "sm90_attention"),
     Plant("wgmma-attention-keys-given-back-too-early", WGMMA_ATTENTION, "      wgmma_wait<1>(scores);\n", "      wgmma_wait<2>(scores);\n", "sm90_attention"),
-    Plant("wgmma-attention-no-fence", WGMMA_ATTENTION, "  wgmma_fence(out, weights);\n", "", "sm90_attention"),
-    Plant("wgmma-attention-both-warpgroups-the-same-queries", WGMMA_ATTENTION, "warp_index() / 4 * Shape::warpgroup_queries", "warp_index() / 8 * Shape::warpgroup_queries", "sm90_attention"),
-    Plant("wgmma-attention-second-box-of-channels", WGMMA_ATTENTION, "step / 4 * Shape::box_bytes >> 4), step % 4", "step / 4 * Shape::box_bytes >> 5), step % 4", "sm90_attention"),
-    Plant("wgmma-attention-values-not-transposed", WGMMA_ATTENTION, "wgmma<S, true>(out, weights[step]", "wgmma<S, false>(out, weights[step]", "sm90_attention"),
-    Plant("wgmma-attention-old-scores-added", WGMMA_ATTENTION, "channels_step<Shape>(keys, step), step > 0)", "channels_step<Shape>(keys, step), true)", "sm90_attention"),
+    Plant("wgmma-attention-no-fence", HEADS, "  wgmma_fence(sums, weights);\n", "", "sm90_attention"),
+    Plant("wgmma-attention-both-warpgroups-the-same-queries", WGMMA_ATTENTION, "group * Shape::warpgroup_queries", "group / 2 * Shape::warpgroup_queries", "sm90_attention"),
+    Plant("wgmma-attention-second-box-of-channels", HEADS, "step / 4 * Shape::box_bytes >> 4), step % 4", "step / 4 * Shape::box_bytes >> 5), step % 4", "sm90_attention"),
+    Plant("wgmma-attention-values-not-transposed", HEADS, "wgmma<S, true>(sums, weights[step]", "wgmma<S, false>(sums, weights[step]", "sm90_attention"),
+    Plant("wgmma-attention-old-scores-added", HEADS, "channels_step<Shape>(columns, step), step > 0)", "channels_step<Shape>(columns, step), true)", "sm90_attention"),
     Plant("wgmma-attention-tiles-in-the-other-order", WGMMA_ATTENTION, "int64_t(tiles - 1 - i) * Shape::keys", "int64_t(i) * Shape::keys", "sm90_attention"),
     Plant("wgmma-attention-one-tile-too-few", WGMMA_ATTENTION, "int(ceil_div(block.key_end - block.key0, Shape::keys))", "int((block.key_end - block.key0) / Shape::keys)", "sm90_attention"),
     Plant("wgmma-attention-query-head-of-keys", WGMMA_ATTENTION, "load(at.keys(i), k_map, block.key_head", "load(at.keys(i), k_map, block.head", "sm90_attention"),

@@ -212,8 +212,10 @@ template <class S, bool a_transposed, bool b_transposed, int count>
 LAIM_DEVICE void wgmma(float (&d)[count], uint64_t a, uint64_t b, bool add = true,
                        [[maybe_unused]] Site site = Site()) {
   static_assert(sizeof(S) == 2, "bf16 or fp16");
-  static_assert(count == 64 || count == 128, "128 or 256 columns");
+  static_assert(count == 32 || count == 64 || count == 128, "64, 128 or 256 columns");
 #ifdef __CUDACC__
+  LAIM_WGMMA_OF(64, "%36", "%32, %33, add, 1, 1, %34, %35", "l"(a), "l"(b), "n"(int(a_transposed)),
+                "n"(int(b_transposed)), "r"(int(add)))
   LAIM_WGMMA_OF(128, "%68", "%64, %65, add, 1, 1, %66, %67", "l"(a), "l"(b), "n"(int(a_transposed)),
                 "n"(int(b_transposed)), "r"(int(add)))
   LAIM_WGMMA_OF(256, "%132", "%128, %129, add, 1, 1, %130, %131", "l"(a), "l"(b), "n"(int(a_transposed)),

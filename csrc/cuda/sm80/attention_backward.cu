@@ -3,6 +3,9 @@
 #include "cuda/launch.cuh"
 #include "cuda/sm80/channels.h"
 #include "cuda/sm80/float_attention_backward.cuh"
+#ifdef LAIM_SM90
+#include "cuda/sm90/attention_backward.h"
+#endif
 
 namespace laim::cuda {
 namespace {
@@ -28,6 +31,10 @@ template <class S>
 const char* attention_backward(const AttentionBackwardArgs<S>& args, float* delta, Stream stream) {
   const char* error = start(delta_launch(args.forward), stream, delta_kernel<S>, args, delta);
   if (error) return error;
+#ifdef LAIM_SM90  // built for sm_90a too
+  if constexpr (!is_same<S, float>)
+    if (wgmma_takes(args)) return wgmma_attention_backward(args, delta, stream);
+#endif
   return with_channels(args.forward.channels, [&](auto channels) {
     constexpr int rounded = decltype(channels)::value;
     const char* failed = start_side<Side::queries, rounded>(args, delta, stream);

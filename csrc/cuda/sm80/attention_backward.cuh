@@ -36,23 +36,6 @@ LAIM_DEVICE void scores_to_gradient(float (&scores)[4], float (&gradient)[4], co
   for (int e = 0; e < 4; ++e) score_to_gradient(scores[e], gradient[e], state[e]);
 }
 
-template <class S, int columns>
-LAIM_DEVICE void store_rows(const Matrix<S>& to, const float (&sums)[columns][4], float scale, int64_t row,
-                            int64_t rows, int channel0, int channels, bool by_chunks) {
-  LAIM_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    const int64_t own = row + lane_index() / 4 + half * 8;
-    if (own >= rows) continue;
-    S* const out = to.at(own, 0);
-    LAIM_UNROLL
-    for (int j = 0; j < columns; ++j) {
-      const int channel = channel0 + j * 8 + lane_index() % 4 * 2;
-      store_pair(out + channel, {sums[j][2 * half] * scale, sums[j][2 * half + 1] * scale}, channels - channel,
-                 by_chunks);
-    }
-  }
-}
-
 template <class Shape, class S>
 LAIM_KERNEL(Shape::threads, 1)
 attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, const float* delta,

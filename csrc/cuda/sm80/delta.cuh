@@ -45,6 +45,12 @@ struct QueryStates {
     const float own = load_global(lse + i);
     return {own == -INFINITY ? 0.0f : own * log2_e, load_global(delta + i)};
   }
+  // The same without a branch, under which ptxas lets no wgmma be at work: beyond the last query that one is read.
+  LAIM_DEVICE Pair branchless_at(int i) const {
+    const int nearest = min(i, count - 1);
+    const float own = load_global(lse + nearest), own_delta = load_global(delta + nearest);
+    return {i >= count || own == -INFINITY ? 0.0f : own * log2_e, i >= count ? 0.0f : own_delta};
+  }
 };
 
 template <class S>
@@ -55,10 +61,15 @@ LAIM_DEVICE QueryStates query_states(const AttentionArgs<S>& args, const float* 
   return {args.lse + offset, delta + offset, int(min(args.queries - query, most))};
 }
 
-// The score, to the base 2, becomes P, `gradient` (dP) becomes dS. state: that of the query.
+// The score, to the base 2, becomes P; with P `gradient`, of P, becomes that of the score, dS. lse and delta: the
+// query's state.
+LAIM_DEVICE void score_to_weight(float& score, float lse) { score = exp2_approx(score - lse); }
+LAIM_DEVICE void weight_to_gradient(float weight, float& gradient, float delta) {
+  gradient = weight * (gradient - delta);
+}
 LAIM_DEVICE void score_to_gradient(float& score, float& gradient, Pair state) {
-  score = exp2_approx(score - state.first);
-  gradient = score * (gradient - state.second);
+  score_to_weight(score, state.first);
+  weight_to_gradient(score, gradient, state.second);
 }
 
 }  // namespace laim::cuda

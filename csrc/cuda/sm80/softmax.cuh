@@ -147,6 +147,24 @@ LAIM_DEVICE void store_pair(S* to, Pair value, int left, bool together) {
   if (left >= 2) store_global(to + 1, to_storage<S>(value.second));
 }
 
+// A warp's 16 rows of a gradient, from `row` on, times `scale`.
+template <class S, int columns>
+LAIM_DEVICE void store_rows(const Matrix<S>& to, const float (&sums)[columns][4], float scale, int64_t row,
+                            int64_t rows, int channel0, int channels, bool by_chunks) {
+  LAIM_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int64_t own = row + lane_index() / 4 + half * 8;
+    if (own >= rows) continue;
+    S* const out = to.at(own, 0);
+    LAIM_UNROLL
+    for (int j = 0; j < columns; ++j) {
+      const int channel = channel0 + j * 8 + lane_index() % 4 * 2;
+      store_pair(out + channel, {sums[j][2 * half] * scale, sums[j][2 * half + 1] * scale}, channels - channel,
+                 by_chunks);
+    }
+  }
+}
+
 // A warp's 16 queries from `row` on: sums of values become attention's result, states its lse.
 template <class S, int columns>
 LAIM_DEVICE void store_attention(const AttentionArgs<S>& args, int64_t b, int64_t head, int64_t row,

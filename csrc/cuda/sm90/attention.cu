@@ -21,7 +21,7 @@ const char* wgmma_attention(const AttentionArgs<S>& args, Stream stream) {
   const auto with = [&](auto shape) -> const char* {
     using Shape = decltype(shape);
     TensorMap q, k, v;
-    if (const char* error = attention_maps<Shape>(args, &q, &k, &v)) return error;
+    if (const char* error = attention_maps(args, Shape::tile_rows, &q, &k, &v)) return error;
     return start(attention_launch<Shape>(args), stream, wgmma_attention_kernel<Shape, S>, args, q, k, v,
                  rows_by_chunks(args.channels, args.out));
   };

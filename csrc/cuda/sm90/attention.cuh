@@ -13,8 +13,7 @@
 // Tiles of keys come last first, so that what is special is at the beginning: the tile in which key lengths end.
 #pragma once
 #include "cuda/sm80/blocks.cuh"
-#include "cuda/sm80/softmax.cuh"
-#include "cuda/wgmma.cuh"
+#include "cuda/sm90/heads.cuh"
 
 namespace laim::cuda {
 
@@ -26,8 +25,8 @@ struct WgmmaAttentionShape {
   // scores and results and the weights are 160 of a thread, more than twelve warps have otherwise.
   static constexpr int threads = (multiplying_warps + 4) * warp_size;
   static constexpr int loading_registers = 24, multiplying_registers = 240;
-  // A tile, of queries, keys or values, is 128 rows; a box of it 64 channels of these.
-  static constexpr int boxes = channels / box_columns, box_bytes = keys * box_columns * 2,
+  // of queries, keys or values
+  static constexpr int tile_rows = keys, boxes = channels / box_columns, box_bytes = tile_rows * box_columns * 2,
                        tile_bytes = boxes * box_bytes;
   static constexpr int tiles = 1 + 2 * stages, mbarriers = 1 + 4 * stages;
   static constexpr int64_t shared_bytes = tiles * tile_bytes + mbarriers * int64_t(sizeof(Mbarrier));
@@ -63,46 +62,6 @@ struct AttentionTiles {
   }
 };
 
-// The maps of queries, keys and values. Returns nullptr, or why TMA cannot take them.
-template <class Shape, class S>
-const char* attention_maps(const AttentionArgs<S>& args, TensorMap* q, TensorMap* k, TensorMap* v) {
-  const auto make = [&](TensorMap* map, const View4<const S>& view, int64_t heads, int64_t rows) {
-    return make_tensor_map(map, view, args.batch, heads, rows, args.channels, Shape::keys);
-  };
-  const char* error = make(q, args.q, args.query_heads, args.queries);
-  if (!error) error = make(k, args.k, args.key_heads, args.keys);
-  return error ? error : make(v, args.v, args.key_heads, args.keys);
-}
-
-// Of a tile whose rows run along k: the operand of a step of 16 channels.
-template <class Shape>
-LAIM_DEVICE uint64_t channels_step(uint64_t tile, int step) {
-  return next_step<false>(tile + uint64_t(step / 4 * Shape::box_bytes >> 4), step % 4);
-}
-
-// S = Q K^T of a warpgroup, issued and committed.
-template <class S, class Shape>
-LAIM_DEVICE void multiply_keys(float (&scores)[Shape::keys / 2], const AttentionTiles<Shape>& at, int i) {
-  const uint64_t queries = operand_descriptor(at.queries() + warp_index() / 4 * Shape::warpgroup_queries * 128, 0),
-                 keys = operand_descriptor(at.keys(i), 0);
-  wgmma_fence(scores);
-  LAIM_UNROLL
-  for (int step = 0; step < Shape::channels / 16; ++step)
-    wgmma<S, false, false>(scores, channels_step<Shape>(queries, step), channels_step<Shape>(keys, step), step > 0);
-  wgmma_commit();
-}
-
-// O += P V, issued and committed.
-template <class S, class Shape>
-LAIM_DEVICE void multiply_values(float (&out)[Shape::channels / 2], uint32_t (&weights)[Shape::keys / 16][4],
-                                 const AttentionTiles<Shape>& at, int i) {
-  const uint64_t values = operand_descriptor(at.values(i), Shape::box_bytes);
-  wgmma_fence(out, weights);
-  LAIM_UNROLL
-  for (int step = 0; step < Shape::keys / 16; ++step) wgmma<S, true>(out, weights[step], next_step<true>(values, step));
-  wgmma_commit();
-}
-
 // Scores become weights; returns by what earlier sums shrink.
 template <int count, class Visible>
 LAIM_DEVICE Pair weigh(float (&scores)[count], RowState& state, float scale, int64_t query, int64_t key,
@@ -110,23 +69,6 @@ LAIM_DEVICE Pair weigh(float (&scores)[count], RowState& state, float scale, int
   scale_scores(column_blocks(scores), scale);
   mask_scores(column_blocks(scores), query, key, visible);
   return softmax_step(column_blocks(scores), state);
-}
-
-template <class S, int count, int steps>
-LAIM_DEVICE void pack_weights(uint32_t (&weights)[steps][4], float (&scores)[count]) {
-  LAIM_UNROLL
-  for (int step = 0; step < steps; ++step) pack_left<S>(weights[step], column_blocks(scores), step);
-}
-
-// Rows of a tile from `first` on become zeros, by one warp.
-template <class Shape>
-LAIM_DEVICE void clear_rows(uint8_t* tile, int first) {
-  constexpr int chunks = box_columns / 8;
-  for (int at = first * chunks + lane_index(); at < Shape::keys * chunks; at += warp_size) {
-    LAIM_UNROLL
-    for (int box = 0; box < Shape::boxes; ++box)
-      store_shared(reinterpret_cast<Chunk*>(tile + box * Shape::box_bytes) + at, Chunk{});
-  }
 }
 
 // pairs: two neighbouring elements of the result are aligned to their size.
@@ -143,8 +85,7 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
 
   const auto load = [&](uint8_t* to, const TensorMap& map, int64_t head, int64_t row, Mbarrier* full) {
     mbarrier_arrive_expect(full, Shape::tile_bytes);
-    for (int box = 0; box < Shape::boxes; ++box)
-      load_box(to + box * Shape::box_bytes, map, block.b, head, row, box * box_columns, full);
+    load_boxes<Shape>(to, map, block.b, head, row, full);
   };
   const auto load_tiles = [&](int i) {
     if (i >= Shape::stages) mbarrier_wait(at.empty_keys(i), at.parity(i - Shape::stages));
@@ -160,8 +101,6 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
     load_tiles(0);
   }
   if (loads) warp_barrier();  // what follows is for whole warps
-  // TMA knows where the keys end, not where a key length ends. Padding may hold anything, also NaN, which a weight of 0
-  // would not take out.
   const int64_t seen_end = block.key0 + int64_t(tiles) * Shape::keys;
   if (tiles > 0 && block.mask.key_length < min(seen_end, args.keys)) {
     if (loads) {
@@ -185,21 +124,23 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
   RowState state;
   float out[Shape::channels / 2] = {}, scores[Shape::keys / 2];  // 64 rows of a warpgroup
   uint32_t weights[Shape::keys / 16][4];
-  const auto give_back = [&](Mbarrier* empty) {
-    if (lane_index() == 0) mbarrier_arrive(empty);
-  };
   // The warpgroups take turns at issuing, so that the softmax of one is under the products of the other.
   const int group = warp / 4;
   const auto take_turn = [&] { named_barrier_wait(1 + group, Shape::multiplying_warps * warp_size); };
   const auto give_turn = [&] { named_barrier_arrive(2 - group, Shape::multiplying_warps * warp_size); };
   const auto visible = [&](int64_t query) { return block.mask.visible(query); };
+  // issued and committed
+  const auto multiply_keys = [&](int i) {
+    multiply_tiles<S, Shape>(scores, at.queries() + group * Shape::warpgroup_queries * 128, at.keys(i));
+  };
+  const auto multiply_values = [&](int i) { multiply_weights<S, Shape>(out, weights, at.values(i)); };
 
   if (tiles > 0) {
     if (group == 1) give_turn();
     mbarrier_wait(at.full_queries(), 0);
     mbarrier_wait(at.full_keys(0), 0);
     take_turn();
-    multiply_keys<S>(scores, at, 0);
+    multiply_keys(0);
     if (group == 0 || tiles > 1) give_turn();
     wgmma_wait<0>(scores);
     give_back(at.empty_keys(0));
@@ -209,8 +150,8 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
       mbarrier_wait(at.full_values(i - 1), at.parity(i - 1));
       mbarrier_wait(at.full_keys(i), at.parity(i));
       take_turn();
-      multiply_keys<S>(scores, at, i);
-      multiply_values<S>(out, weights, at, i - 1);
+      multiply_keys(i);
+      multiply_values(i - 1);
       if (group == 0 || i + 1 < tiles) give_turn();
       wgmma_wait<1>(scores);
       give_back(at.empty_keys(i));
@@ -221,7 +162,7 @@ wgmma_attention_kernel(LAIM_ARGUMENT AttentionArgs<S> args, LAIM_ARGUMENT Tensor
       pack_weights<S>(weights, scores);
     }
     mbarrier_wait(at.full_values(tiles - 1), at.parity(tiles - 1));
-    multiply_values<S>(out, weights, at, tiles - 1);
+    multiply_values(tiles - 1);
     wgmma_wait<0>(out);
   }
   store_attention(args, block.b, block.head, query0, column_blocks(out), state, pairs);

@@ -1,6 +1,8 @@
 // A case of attention, by whichever kernels, against plain loops in double.
 #pragma once
+#include <array>
 #include <cmath>
+#include <cstring>
 
 #include "tests/cuda/device.h"
 #include "tests/plain_attention.h"
@@ -8,9 +10,10 @@
 namespace laim::test {
 
 // run_attention(args, what, delta) runs kernels, with `backward` also those of the backward, and returns whether they
-// came to their ends.
+// came to their ends; with `again` they run twice, and the gradients must be the same bits.
 template <class S, class RunAttention>
-void test_attention_with(const RunAttention& run_attention, const AttentionShape& s, bool backward) {
+void test_attention_with(const RunAttention& run_attention, const AttentionShape& s, bool backward,
+                         bool again = false) {
   const std::string what = name_of_case(name_of<S>, s);
   const int64_t q_size = s.batch * s.query_heads * s.queries * s.channels,
                 k_size = s.batch * s.key_heads * s.keys * s.channels, rows = s.batch * s.query_heads * s.queries;
@@ -46,6 +49,14 @@ void test_attention_with(const RunAttention& run_attention, const AttentionShape
   check_close(dq.values(), e.dq, 4 * tolerance<S>(), what + "dq");
   check_close(dk.values(), e.dk, 4 * tolerance<S>(), what + "dk");
   check_close(dv.values(), e.dv, 4 * tolerance<S>(), what + "dv");
+  if (!again) return;
+  const auto gradients = [&] { return std::array<std::vector<S>, 3>{dq.values(), dk.values(), dv.values()}; };
+  const auto first = gradients();
+  if (!run_attention(back, what, delta.data())) return;
+  const auto second = gradients();
+  for (size_t i = 0; i < first.size(); ++i)
+    check(std::memcmp(first[i].data(), second[i].data(), first[i].size() * sizeof(S)) == 0,
+          what + "other bits the second time");
 }
 
 }  // namespace laim::test

@@ -12,7 +12,7 @@ bool run_forward(const AttentionBackwardArgs<S>& args, const std::string& what, 
   using Shape = WgmmaAttentionShape<channels>;
   const AttentionArgs<S>& forward = args.forward;
   TensorMap q, k, v;
-  const char* error = attention_maps<Shape>(forward, &q, &k, &v);
+  const char* error = attention_maps(forward, Shape::tile_rows, &q, &k, &v);
   check(error == nullptr, what + ": " + (error ? error : ""));
   return error == nullptr && run(attention_launch<Shape>(forward), what + "wgmma forward",
                                  wgmma_attention_kernel<Shape, S>, forward, q, k, v, true);

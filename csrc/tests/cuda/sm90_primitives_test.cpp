@@ -110,8 +110,9 @@ void test_products(std::FILE* file, Corner at_a, Corner at_b) {
     }
 }
 
-// What attention does with a head of a tensor: scores = A B^T (64x128, begun without what the registers held), then
-// out += A B for `columns` columns, with A from registers. A: 64 rows, B: 128 rows of a head, 64 and `columns` columns.
+// What attention does with a head of a tensor: scores = A B^T (64x64 or, of 128 columns, 64x128, begun without what the
+// registers held), then out += A B for `columns` columns, with A from registers. A: 64 rows, B: 128 rows of a head, 64
+// and `columns` columns.
 template <class S, int columns>
 LAIM_KERNEL(128, 1)
 heads_kernel(LAIM_ARGUMENT TensorMap map, int batch, int head, int row, float* scores_out, float* out) {
@@ -133,7 +134,7 @@ heads_kernel(LAIM_ARGUMENT TensorMap map, int batch, int head, int row, float* s
       const int at = warp_index() * 16 + lane_index() / 4 + i % 2 * 8, chunk = step * 2 + i / 2;
       a[step][i] = load_shared(reinterpret_cast<const uint32_t*>(box + at * 128 + (chunk ^ at % 8) * 16) + thread % 4);
     }
-  float scores[64], sum[columns / 2];
+  float scores[columns / 2], sum[columns / 2];
   LAIM_UNROLL
   for (float& each : scores) each = 7;  // must not count
   LAIM_UNROLL
@@ -151,9 +152,10 @@ heads_kernel(LAIM_ARGUMENT TensorMap map, int batch, int head, int row, float* s
   wgmma_wait<1>(scores);
   wgmma_wait<0>(sum);
   LAIM_UNROLL
-  for (int i = 0; i < 64; ++i) store_global(scores_out + thread * 64 + i, scores[i]);
-  LAIM_UNROLL
-  for (int i = 0; i < columns / 2; ++i) store_global(out + thread * (columns / 2) + i, sum[i]);
+  for (int i = 0; i < columns / 2; ++i) {
+    store_global(scores_out + thread * (columns / 2) + i, scores[i]);
+    store_global(out + thread * (columns / 2) + i, sum[i]);
+  }
 }
 
 template <class S, int columns>
@@ -162,7 +164,7 @@ void test_heads(std::FILE* file) {
   std::vector<S> values(batches * rows * heads * columns);
   for (int i = 0; i < int(values.size()); ++i) values[i] = stored<S>(i * 37 % 13 - 6 + i / 977 % 3);
   Device<S> in("in", values);
-  Device<float> scores("scores", 128 * 64), out("out", 128 * columns / 2);
+  Device<float> scores("scores", 128 * columns / 2), out("out", 128 * columns / 2);
   TensorMap map;
   const View4<const S> view = {in.data(), rows * heads * columns, columns, heads * columns, 1};
   const std::string what = std::string(name_of<S>) + " heads of " + std::to_string(columns) + " columns";
@@ -187,7 +189,7 @@ void test_heads(std::FILE* file) {
                             std::to_string(thread));
       }
   };
-  compare(found_scores, 64, [&](int row, int column) {
+  compare(found_scores, columns / 2, [&](int row, int column) {
     double sum = 0;
     for (int k = 0; k < 64; ++k) sum += at(row, k) * at(column, k);
     return sum;
