@@ -7,17 +7,17 @@
 //
 // A block owns 128 rows. One warp loads, two warpgroups multiply, each for 64 of the rows. What is owned is loaded
 // once; what is streamed goes, 64 rows of both tensors at a time, through a ring of stages with two mbarriers each
-// (full, empty) as those of the product (gemm.cuh). `first` and `second` are the two tensors of a side: Q and dO, K and
-// V.
+// (full, empty) as those of the product (gemm.cuh). Of a side's two tensors, Q and dO or K and V, the one is `first`,
+// the other `second`. Products are issued a step ahead of what they make:
 //
-//   wait(full i)  S = own first first^T    the sums of i - 1 are there: give i - 1 back
-//                 dP = own second second^T    S is there: the weights P
-//                 dV += P second              dP is there: dS
-//                 dK or dQ += dS first        these sums are waited for after the next S has been issued
+//   wait(full i)   issue S = own_first first^T     the sums of i - 1 are there: give i - 1 back
+//                  issue dP = own_second second^T  S is there: P
+//                  issue dV += P second            dP is there: dS
+//                  issue dK or dQ += dS first      waited for when the next S has been issued
 //
 // P and dS are left operands from registers.
 //
-// Tiles come last first, so that what is special is at the beginning: the tile in which key lengths end.
+// Steps come last first, so that what is special is at the beginning: the tile in which key lengths end.
 #pragma once
 #include "cuda/sm80/blocks.cuh"
 #include "cuda/sm80/delta.cuh"
@@ -129,7 +129,7 @@ wgmma_attention_backward_kernel(LAIM_ARGUMENT AttentionBackwardArgs<S> args, con
     load_streamed(0);
   }
   if (loads) warp_barrier();  // what follows is for whole warps
-  const int64_t key0 = keys_own ? block.row : block.stream_row(step_of(0));
+  const int64_t key0 = keys_own ? block.row : block.stream0 + int64_t(block.tiles - 1) * Shape::streamed;
   const int64_t loaded_end = min(key0 + (keys_own ? Shape::rows : Shape::streamed), forward.keys);
   if (block.steps > 0 && block.mask.key_length < loaded_end) {
     if (loads) {
