@@ -61,8 +61,8 @@ def _learning(history: History, multipliers: list[Multiplier | str]) -> str:
         for commit, runs in zip(history.commits, ladder, strict=False)
     ]
     drawn = commits_figure("commits", found,
-                           "Final losses of the ladder, mean over seeds, a curve per size. The chosen commit is drawn strong, on top of all "
-                           "others: where only one curve is seen, they learn the same.")  # fmt: skip
+                           "Final losses of the ladder, mean over seeds, a curve per size that has several budgets. The chosen commit is drawn "
+                           "strong, on top of all others: where only one curve is seen, they learn the same.")  # fmt: skip
     known = [(i, one) for i, one in enumerate(multipliers) if isinstance(one, Multiplier)]
     if not known:
         return section("Learning", drawn) if drawn else ""
@@ -104,12 +104,20 @@ def _over_commits(commits: list[Commit], benchmark: Benchmark, errors: Benchmark
 
 def _commits(history: History, multipliers: list[Multiplier | str]) -> str:
     worth = [one.text() if isinstance(one, Multiplier) else one for one in multipliers] or [""] * len(history.commits)
+    measured = [sum(bool(one.values[i]) for one in history.benchmarks.values()) for i in range(len(history.commits))]
     rows = [
-        [commit.hash[:10], day(commit.date), clipped(commit.subject, 200), text]
-        for commit, text in zip(history.commits, worth, strict=True)
+        [
+            commit.hash[:10],
+            day(commit.date),
+            clipped(commit.subject, 200),
+            text,
+            f"{count} of {len(history.benchmarks)}",
+        ]
+        for commit, text, count in zip(history.commits, worth, measured, strict=True)
     ]
-    header = ["commit", "date", "subject", "compute multiplier against the first"]
-    return section("Commits", table(header, rows, text_columns=4, caption="From the oldest on"))
+    header = ["commit", "date", "subject", "compute multiplier against the first", "benchmarks with figures"]
+    caption = "From the oldest on; of a commit that did not build no benchmark has figures"
+    return section("Commits", table(header, rows, text_columns=5, caption=caption))
 
 
 def commit_axis(commits: list[Commit]) -> dict:

@@ -8,7 +8,7 @@ import pytest
 from laimbench.cli import main
 from laimbench.errors import InputError
 from laimbench.report.history_page import render_history
-from laimbench.track.history import curves, read_history
+from laimbench.track.history import Run, curves, read_history
 from laimbench.track.multiplier import Multiplier
 from tests.track.asv_results import RATE, SEEDS, SIZES, TOKENS, loss_of, write_results
 
@@ -29,6 +29,23 @@ def test_a_curve_is_the_mean_over_seeds_of_one_backend(tmp_path):
     flops, losses = drawn[0]
     assert flops == [RATE[SIZES[0]] * tokens for tokens in TOKENS]
     assert losses == pytest.approx([loss_of(c, 1, 1.0) for c in flops])  # seed 1 has the middle luck
+
+
+def test_sizes_of_one_budget_each_make_one_curve():
+    runs = [
+        Run((size,), str(seed), flops, loss)
+        for size, flops, loss in (("a", 1e9, 3.0), ("b", 4e9, 2.5))
+        for seed in (0, 1)
+    ]
+    assert curves(runs) == [([1e9, 4e9], [3.0, 2.5])]
+    assert curves([*runs, Run(("a",), "0", 2e9, 2.8)]) == [([1e9, 2e9], [3.0, 2.8]), ([4e9], [2.5])]
+    assert curves([]) == []
+
+
+def test_a_commit_that_did_not_build_is_said_to_have_no_figures(tmp_path):
+    write_results(tmp_path, [1.0, None, 1.2])
+    page = render_history(read_history(tmp_path), "here")
+    assert page.count("5 of 5") == 2 and page.count("0 of 5") == 1
 
 
 def test_commits_are_in_the_order_of_their_dates_and_have_their_subjects(tmp_path):
