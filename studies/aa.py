@@ -22,6 +22,7 @@ from study_result import RESULTS, command_line, save
 from track_sides import SUITE, copy_of_package
 
 from laimbench import provenance
+from laimbench.cores import usable_cores
 from laimbench.track.compare import Settings, compare
 from laimbench.track.process import Side
 from laimbench.track.verdict import exit_code, learning_word, speed_word
@@ -73,7 +74,7 @@ def run(quick: bool) -> None:
     path = RESULTS / "aa.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() and not quick else []
     there = {row["number"] for row in rows}
-    cores = sorted(os.sched_getaffinity(0))
+    cores = usable_cores()
     own = threading.local()
 
     with (
