@@ -28,7 +28,7 @@ float_gemm_kernel(LAIM_ARGUMENT GemmArgs<float> args, LAIM_ARGUMENT Matrix<float
   float* const memory = reinterpret_cast<float*>(shared_memory());
   const auto left_tile = [&](int stage) { return Left{memory + stage * (Left::size + Right::size)}; };
   const auto right_tile = [&](int stage) { return Right{left_tile(stage).data + Left::size}; };
-  const TileOrigin origin = tile_origin<Shape>(args.m, args.n);
+  const TileOrigin origin = tile_origin<Shape>(args.m, args.n, int(block_x()));
   const auto copy = [&](int64_t slice, int stage) {
     const int64_t k0 = slice * Shape::depth, deep = args.k - k0;
     copy_float_tile<Shape::threads>(left_tile(stage),

@@ -40,7 +40,7 @@ gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, L
   const auto left_tile = [&](int stage) { return Left{memory + stage * (Shape::stage_bytes / 2)}; };
   const auto right_tile = [&](int stage) { return Right{left_tile(stage).data + Shape::rows * Shape::depth}; };
 
-  const TileOrigin origin = tile_origin<Shape>(args.m, args.n);
+  const TileOrigin origin = tile_origin<Shape>(args.m, args.n, int(block_x()));
   const int64_t left_stride = left_by_rows ? args.a.row_stride : args.a.column_stride;
   const int64_t right_stride = right_by_rows ? args.b.row_stride : args.b.column_stride;
   const auto copy = [&](int64_t slice, int stage) {
