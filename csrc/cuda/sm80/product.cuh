@@ -31,9 +31,9 @@ bool by_pairs(const GemmArgs<S>& args) {
   return pairs;
 }
 
-// Where a tile of C begins. Their numbers walk down `group` rows of tiles before they go to the next column of tiles.
-// What is at work at the same time are neighbours in number, here a rectangle `group` tiles high: together they need
-// far less of A and B than as many tiles of one row or column would, and most of them find it in the L2 cache.
+// Where a tile of C begins. Numbers walk down `group` rows of tiles before they go to the next column of tiles. Tiles
+// at work at the same time are neighbours in number, so a rectangle `group` high: together they need far less of A and
+// B than as many tiles of one row or column would, and what one of them has loaded the others find in the L2 cache.
 struct TileOrigin {
   int64_t row, column;
 };
