@@ -1,7 +1,8 @@
 """How often does ``laimbench track`` raise a false alarm? Comparisons of a build with itself, with load on the machine in a third of them.
 
 Run by ``make study-aa`` (QUICK=1: two short comparisons). Every comparison is a whole one: one of three ops in turn timed until decided, a
-small ladder trained until decided, new processes in every round. Load is a process that computes on its own during the whole comparison.
+small ladder trained until decided, new processes in every round. Every core that the study may use (``taskset``) has a comparison of its own;
+load is a process that computes on the comparison's core all the time. What is there already is kept, so that the study can be stopped.
 """
 
 import dataclasses
@@ -9,8 +10,10 @@ import json
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from study_result import RESULTS, command_line, save
 from track_sides import SUITE, copy_of_package
 
 from laimbench import provenance
+from laimbench.cores import usable_cores
 from laimbench.track.compare import Settings, compare
 from laimbench.track.process import Side
 from laimbench.track.verdict import exit_code, learning_word, speed_word
@@ -51,7 +55,7 @@ def compared(sides: list[Side], number: int, settings: Settings) -> dict[str, An
     op, loaded = OPS[number % 3], number // 3 % 3 == 0
     with load(loaded):
         found = compare(*sides, SUITE, dataclasses.replace(settings, only=(op, "gpt")))
-    row = {"op": op, "load": loaded, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
+    row = {"number": number, "op": op, "load": loaded, "speed": speed_word(found.timings), "learning": learning_word(found.learnings),
            "exit_code": exit_code(found), "ratios": [timing.ratio for timing in found.timings],
            "rounds": [timing.decision.observations for timing in found.timings],
            "seconds": time.perf_counter() - started, "machine": provenance.collect()}  # fmt: skip
@@ -69,11 +73,30 @@ def run(quick: bool) -> None:
     settings = dataclasses.replace(SETTINGS, rounds=3, seeds=2) if quick else SETTINGS
     path = RESULTS / "aa.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() and not quick else []
-    with tempfile.TemporaryDirectory() as name:
-        sides = [copy_of_package(Path(name) / label) for label in ("a", "b")]  # in two places, as two builds are
-        for number in range(len(rows), 2 if quick else COMPARISONS):
-            rows.append(compared(sides, number, settings))
+    there = {row["number"] for row in rows}
+    cores = usable_cores()
+    own = threading.local()
+
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ThreadPoolExecutor(len(cores), initializer=lambda: take_core(cores)) as workers,
+    ):
+
+        def one(number: int) -> dict[str, Any]:
+            if not hasattr(own, "sides"):  # in two places, as two builds are
+                folder = Path(name) / str(threading.get_ident())
+                own.sides = [copy_of_package(folder / label) for label in ("a", "b")]
+            return compared(own.sides, number, settings)
+
+        todo = (number for number in range(2 if quick else COMPARISONS) if number not in there)
+        for done in as_completed([workers.submit(one, number) for number in todo]):
+            rows.append(done.result())
             save("aa", summary(rows), None, quick)
+
+
+def take_core(cores: list[int]) -> None:
+    """Keep this thread, and the processes that it starts, on a core of its own."""
+    os.sched_setaffinity(0, {cores.pop()})
 
 
 if __name__ == "__main__":

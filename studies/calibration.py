@@ -14,6 +14,7 @@ import numpy as np
 from study_result import command_line, save, save_figure
 
 from laimbench import laws
+from laimbench.cores import usable_cores
 from laimbench.laws.intervals import bca_interval
 from laimbench.laws.likelihood import delta_interval
 
@@ -90,15 +91,15 @@ def covered(task: tuple[Scenario, int]) -> dict[str, list[bool]]:
 
 def pin(cores: list[int]) -> None:
     """Give a worker a core of its own: each solves on one thread."""
-    if cores and hasattr(os, "sched_setaffinity"):
+    if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 
 
 def run(quick: bool) -> dict:
     scenarios = [Scenario(**{**asdict(s), "tables": 8}) for s in SCENARIOS[:2] + SCENARIOS[-1:]] if quick else SCENARIOS
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = usable_cores()
     started, rows = time.perf_counter(), []
-    with ProcessPoolExecutor(len(cores) or os.cpu_count(), initializer=pin, initargs=(cores,)) as pool:
+    with ProcessPoolExecutor(len(cores), initializer=pin, initargs=(cores,)) as pool:
         for scenario in scenarios:
             found = list(pool.map(covered, [(scenario, i) for i in range(scenario.tables)], chunksize=4))
             shares = {m: np.mean([f[m] for f in found], axis=0) for m in METHODS}

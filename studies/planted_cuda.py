@@ -17,6 +17,8 @@ from pathlib import Path
 from planted_cuda_bugs import PLANTS, QUICK, Plant
 from study_result import command_line, save
 
+from laimbench.cores import usable_cores
+
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
 COMPILER = os.environ.get("CXX", "c++")
 FLAGS = ["-std=c++17", "-O0", "-ffp-contract=off"]  # compiling takes longer than running
@@ -86,7 +88,7 @@ def study(quick: bool) -> dict:
                 [COMPILER, "-std=c++17", "-O2", f"-I{CSRC}", "-c", str(CSRC / f"cuda/shim/{name}.cpp"), "-o", made],
                 check=True,
             )
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(len(usable_cores())) as pool:
             rows = list(pool.map(lambda plant: judge(plant, folder / plant.name, shim), plants))
     caught = sum(row["caught"] for row in rows)
     kinds = sorted({row["as"] for row in rows if row["caught"]})

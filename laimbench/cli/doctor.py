@@ -11,6 +11,7 @@ from rich.table import Table
 
 from laimbench import __version__
 from laimbench.cli.output import JsonOption, console_for, emit_json
+from laimbench.cores import usable_cores
 from laimbench.provenance import cpu_model, gpu_driver
 
 OPTIONAL = {
@@ -25,7 +26,9 @@ def doctor(json: JsonOption = None) -> None:
     rows: list[tuple[str, bool, str]] = []  # what, whether it is fine, what was found
     rows.append(("laimbench", True, __version__))
     rows.append(("python", True, platform.python_version()))
-    rows.append(("processor", True, f"{cpu_model()}, {os.cpu_count()} cores"))
+    rows.append(
+        ("processor", True, f"{cpu_model()}, {os.cpu_count()} cores, {len(usable_cores())} of them for this process")
+    )
     usable = check_torch(rows) and check_extension(rows)
     compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
     rows.append(("C++ compiler", compiler is not None, compiler or "none: backends `compile` and builds need one"))

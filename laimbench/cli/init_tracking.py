@@ -15,6 +15,7 @@ TEMPLATES = {
     "suite.py.txt": "laimbench_track.py",
     "workflow.yml.txt": ".github/workflows/track.yml",
     "asv.conf.json.txt": "asv.conf.json",
+    "asv_init.py.txt": "benchmarks/__init__.py",  # asv takes no folder without one
     "asv_suite.py.txt": "benchmarks/suite.py",
 }
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from laimbench.cli.output import JsonOption, console_for, emit_json
 from laimbench.cli.stores import store_option
+from laimbench.cores import usable_cores
 from laimbench.errors import InputError
 from laimbench.store_address import RUNS, StoreAddress
 
@@ -168,7 +169,7 @@ def launcher_of(
     from laimbench.ladder.launcher import workers_that_fit
     from laimbench.train.device import VISIBLE, memories, visible_gpus
 
-    cores = os.cpu_count() or 1
+    cores = len(usable_cores())
     if name == "slurm":
         from laimbench.ladder.slurm_launcher import launch_slurm
 

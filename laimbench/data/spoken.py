@@ -4,7 +4,6 @@ Held out are whole voices and whole speeds: of a held-out clip, neither is in an
 both sides. Voices that are numbered alike or nearly equal are on one side. Clips are made once, into the cache.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from laimbench.cores import usable_cores
 from laimbench.data.cache import cached
 from laimbench.data.espeak import Espeak, Synthesiser, Utterance
 from laimbench.data.labelled import ByClass, Labelled, LabelledSets, build_sides, hold_out, read_sides
@@ -92,7 +92,7 @@ def build(folder: Path, kind: str, numbers: bool, synthesiser: Synthesiser, rate
         def clip(number: int) -> tuple[Any, np.ndarray, int]:
             return make_clip(synthesiser, sides[held_out], held_out, number, numbers, rate, samples)
 
-        return in_threads(clip, range(CLIPS[held_out]), os.cpu_count() or 1)
+        return in_threads(clip, range(CLIPS[held_out]), len(usable_cores()))
 
     meta = build_sides(folder, kind, np.int16, (samples,), items, [])
     split = {
@@ -122,7 +122,7 @@ def families(synthesiser: Synthesiser, voices: list[str]) -> list[str]:
     def say(voice: str) -> np.ndarray:
         return synthesiser.say(Utterance(PROBE.text, voice, PROBE.accent, PROBE.speed, PROBE.pitch))[0]
 
-    said = list(in_threads(say, voices, os.cpu_count() or 1))
+    said = list(in_threads(say, voices, len(usable_cores())))
     waves = np.zeros((len(voices), max((len(samples) for samples in said), default=0)), dtype=np.float32)
     for wave, samples in zip(waves, said, strict=True):
         wave[: len(samples)] = samples / max(np.linalg.norm(samples), 1e-9)

@@ -6,7 +6,6 @@ curvature is zero at all but a few rows. So a start goes through losses of falli
 Blake & Zisserman 1987), and starts that have met go on as one.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from laimbench.cores import usable_cores
 from laimbench.laws.forms.base import Form
 from laimbench.laws.losses import Loss
 
@@ -138,7 +138,7 @@ def _descend_all(
     """Return theta and objective after a descent from every theta, in parts of a size that a core likes, on all cores."""
     theta, value, damping = theta.copy(), np.empty(len(theta)), np.full(len(theta), 1e-3)
     open_problems = np.arange(len(theta))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(usable_cores())
 
     def run(chosen: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -29,15 +29,16 @@ function shortened(text, width) {
 
 const superscript = (n) => String(n).replace(/[-\d]/g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]));
 
-function formatNumber(value, digits = 4) {
+// fewer: digits beside a unit or a power of ten.
+function formatNumber(value, digits = 4, fewer = Math.min(3, digits)) {
   const size = Math.abs(value);
   if (value === 0 || !Number.isFinite(value)) return String(value);
   if (size >= 1e9 || size < 1e-4) {
     const exponent = Math.floor(Math.log10(size) + 1e-12);
-    const mantissa = Number((value / 10 ** exponent).toPrecision(Math.min(3, digits)));
+    const mantissa = Number((value / 10 ** exponent).toPrecision(fewer));
     return (mantissa === 1 ? "" : `${mantissa}×`) + `10${superscript(exponent)}`;
   }
-  if (size >= 1e4) return new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }).format(value).replace("K", "k");
+  if (size >= 1e4) return new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: fewer }).format(value).replace("K", "k");
   return String(Number(value.toPrecision(digits)));
 }
 
@@ -83,7 +84,9 @@ function makeScale(axis, values, from, to, most) {
   const start = f(low) - pad, end = f(high) + pad;
   const back = axis.log ? (v) => 10 ** v : (v) => v;
   const ticks = (axis.log ? logTicks : linearTicks)(back(start), back(end), most);
-  return { at: (v) => from + ((f(v) - start) / (end - start)) * (to - from), ticks: ticks.map((value) => ({ value, label: formatNumber(value) })) };
+  const largest = Math.max(...ticks.map(Math.abs)), step = ticks[1] - ticks[0];
+  const digits = ticks.length > 1 ? Math.min(10, Math.max(4, 1 + Math.ceil(Math.log10(largest / step)))) : 4; // neighbours differ
+  return { at: (v) => from + ((f(v) - start) / (end - start)) * (to - from), ticks: ticks.map((value) => ({ value, label: formatNumber(value, digits, digits > 4 ? digits : 3) })) };
 }
 
 function* valuesOf(spec, series, axis) {

@@ -10,13 +10,15 @@ from laimbench.report.commits import CommitCurves, commits_figure, level
 from laimbench.report.figures import rounded
 from laimbench.report.markup import clipped, figure, figures, section, table
 from laimbench.report.page import assemble
-from laimbench.track.history import FLOPS, LOSS, Benchmark, Commit, History, curves
+from laimbench.track.history import FLOPS, LOSS, Benchmark, Commit, History, Params, curves
 from laimbench.track.multiplier import Multiplier
 
 STANDARD_ERROR = "_standard_error"
 ERRORS = 2  # standard errors on either side
-MOST_LINES = 32  # of one figure; more combinations of parameters are in asv's own pages
+FEW_LINES = 8  # more are drawn in a figure for each value of the parameter that has most values
+MOST_LINES, MOST_FIGURES = 32, 32  # beyond them a benchmark is left to asv's own pages
 KIND = re.compile(r"^(track|time|timeraw|peakmem|mem)_")  # asv's, before a benchmark's own name
+CAMEL_CASE = re.compile(r"(?<=[a-z])[A-Z]")
 MARKS = ("dot", "ring", "diamond", "cross", "square", "triangle")
 
 
@@ -29,9 +31,8 @@ def render_history(history: History, source: str) -> str:
         if name.endswith((STANDARD_ERROR, LOSS, FLOPS)):
             continue
         errors = history.benchmarks.get(name + STANDARD_ERROR)
-        if drawn := _over_commits(history.commits, benchmark, errors):
-            rooms.setdefault(name.partition(".")[0], []).append(drawn)
-    body += [section(room.replace("_", " "), figures(*drawn)) for room, drawn in rooms.items()]
+        rooms.setdefault(name.partition(".")[0], []).extend(_over_commits(history.commits, benchmark, errors))
+    body += [section(room.replace("_", " "), figures(*drawn)) for room, drawn in rooms.items() if drawn]
     body.append(_commits(history, multipliers))
     body.append(section("How it was made", f"<p>asv's results of machine {escape(history.machine)} in {escape(source)}. Bars: two standard "
                         "errors, where the suite tracks them under the same name with _standard_error. A benchmark that failed at a commit has "
@@ -61,8 +62,8 @@ def _learning(history: History, multipliers: list[Multiplier | str]) -> str:
         for commit, runs in zip(history.commits, ladder, strict=False)
     ]
     drawn = commits_figure("commits", found,
-                           "Final losses of the ladder, mean over seeds, a curve per size. The chosen commit is drawn strong, on top of all "
-                           "others: where only one curve is seen, they learn the same.")  # fmt: skip
+                           "Final losses of the ladder, mean over seeds, a curve per size that has several budgets. The chosen commit is drawn "
+                           "strong, on top of all others: where only one curve is seen, they learn the same.")  # fmt: skip
     known = [(i, one) for i, one in enumerate(multipliers) if isinstance(one, Multiplier)]
     if not known:
         return section("Learning", drawn) if drawn else ""
@@ -79,37 +80,80 @@ def _learning(history: History, multipliers: list[Multiplier | str]) -> str:
     return section("Learning", figures(drawn, worth))
 
 
-def _over_commits(commits: list[Commit], benchmark: Benchmark, errors: Benchmark | None) -> str:
+def _parts(benchmark: Benchmark) -> list[tuple[str, list[Params]]]:
+    """Return what is drawn in one figure each: the value that its combinations of parameters share, or "", and they themselves."""
     combinations = benchmark.combinations
-    if not 0 < len(combinations) <= MOST_LINES:
-        return ""
-    series = []
-    for number, key in enumerate(combinations):
-        name = clipped(", ".join(key) or benchmark.name.rpartition(".")[2], 80)
-        at = [i for i, values in enumerate(benchmark.values) if key in values]
-        values = [benchmark.values[i][key] for i in at]
-        colour = f"series{number}" if len(combinations) <= 3 else level(number, len(combinations))
-        series.append({"kind": "curves", "name": name, "colour": colour, "x": [at], "y": [rounded(values)]})
-        points = {"kind": "points", "name": name, "colour": colour, "mark": MARKS[number % len(MARKS)], "x": at, "y": rounded(values),
-                  "label": [f"{commits[i].hash[:8]}, {name}: {value:.5g} {benchmark.unit}" for i, value in zip(at, values, strict=True)]}  # fmt: skip
-        if errors is not None:
-            half = ERRORS * np.array([errors.values[i].get(key, 0.0) for i in at])
-            points |= {"ylo": rounded(np.array(values) - half), "yhi": rounded(np.array(values) + half)}
-        series.append(points)
-    title = ": ".join(KIND.sub("", part).replace("_", " ") for part in benchmark.name.split(".")[1:])
-    described = {"x": commit_axis(commits), "y": {"title": benchmark.unit or "1"}, "series": series}
-    caption = f"By {', '.join(benchmark.param_names)}." if benchmark.param_names else ""
-    return figure(benchmark.name.replace(".", "-"), title, described, caption, wide=len(combinations) > 6)
+    if len(combinations) <= FEW_LINES or len(combinations[0]) < 2:
+        parts = {"": combinations}
+    else:
+        columns = [list(dict.fromkeys(values)) for values in zip(*combinations, strict=True)]
+        most = max(range(len(columns)), key=lambda place: len(columns[place]))
+        parts = {value: [key for key in combinations if key[most] == value] for value in columns[most]}
+    drawable = len(parts) <= MOST_FIGURES and all(0 < len(keys) <= MOST_LINES for keys in parts.values())
+    return list(parts.items()) if drawable else []
+
+
+def _over_commits(commits: list[Commit], benchmark: Benchmark, errors: Benchmark | None) -> list[str]:
+    parts = [KIND.sub("", part).replace("_", " ") for part in benchmark.name.split(".")[1:]]
+    title = ": ".join(CAMEL_CASE.sub(lambda found: " " + found[0].lower(), part) for part in parts)
+    described = {"x": commit_axis(commits), "y": {"title": benchmark.unit or "1"}}
+    drawn = []
+    for number, (shared, keys) in enumerate(_parts(benchmark)):
+        names = [", ".join(value for value in key if value != shared) for key in keys]
+        series = [
+            one
+            for line, (key, name) in enumerate(zip(keys, names, strict=True))
+            for one in _line(commits, benchmark, errors, key, name, line, len(keys))
+        ]
+        by = ", ".join(
+            name
+            for place, name in enumerate(benchmark.param_names)
+            if len({key[place] for key in keys}) > 1 or not shared
+        )
+        identity = benchmark.name.replace(".", "-") + (f"-{number}" if shared else "")
+        drawn.append(figure(identity, clipped(f"{title}: {shared}" if shared else title, 120), described | {"series": series},
+                            f"By {by}." if by else "", wide=len(keys) > FEW_LINES))  # fmt: skip
+    return drawn
+
+
+def _line(
+    commits: list[Commit],
+    benchmark: Benchmark,
+    errors: Benchmark | None,
+    key: Params,
+    name: str,
+    number: int,
+    count: int,
+) -> list[dict]:
+    """Return the curve and the points of one combination of parameters, the number-th of so many in its figure."""
+    name = clipped(name or benchmark.name.rpartition(".")[2], 80)
+    at = [i for i, values in enumerate(benchmark.values) if key in values]
+    values = [benchmark.values[i][key] for i in at]
+    colour = f"series{number}" if count <= 3 else level(number, count)
+    points = {"kind": "points", "name": name, "colour": colour, "mark": MARKS[number % len(MARKS)], "x": at, "y": rounded(values),
+              "label": [f"{commits[i].hash[:8]}, {name}: {value:.5g} {benchmark.unit}" for i, value in zip(at, values, strict=True)]}  # fmt: skip
+    if errors is not None:
+        half = ERRORS * np.array([errors.values[i].get(key, 0.0) for i in at])
+        points |= {"ylo": rounded(np.array(values) - half), "yhi": rounded(np.array(values) + half)}
+    return [{"kind": "curves", "name": name, "colour": colour, "x": [at], "y": [rounded(values)]}, points]
 
 
 def _commits(history: History, multipliers: list[Multiplier | str]) -> str:
     worth = [one.text() if isinstance(one, Multiplier) else one for one in multipliers] or [""] * len(history.commits)
+    measured = [sum(bool(one.values[i]) for one in history.benchmarks.values()) for i in range(len(history.commits))]
     rows = [
-        [commit.hash[:10], day(commit.date), clipped(commit.subject, 200), text]
-        for commit, text in zip(history.commits, worth, strict=True)
+        [
+            commit.hash[:10],
+            day(commit.date),
+            clipped(commit.subject, 200),
+            text,
+            f"{count} of {len(history.benchmarks)}",
+        ]
+        for commit, text, count in zip(history.commits, worth, measured, strict=True)
     ]
-    header = ["commit", "date", "subject", "compute multiplier against the first"]
-    return section("Commits", table(header, rows, text_columns=4, caption="From the oldest on"))
+    header = ["commit", "date", "subject", "compute multiplier against the first", "benchmarks with figures"]
+    caption = "From the oldest on; of a commit that did not build no benchmark has figures"
+    return section("Commits", table(header, rows, text_columns=5, caption=caption))
 
 
 def commit_axis(commits: list[Commit]) -> dict:

@@ -171,11 +171,14 @@ def _against(base: list[Run], runs: list[Run]) -> Multiplier | str:
 
 
 def curves(runs: list[Run]) -> list[tuple[list[float], list[float]]]:
-    """Return each group's (FLOPs, mean loss over seeds), by FLOPs."""
+    """Return each group's (FLOPs, mean loss over seeds), by FLOPs; one curve of all where no group has two budgets."""
     groups: dict[Params, list[tuple[float, float]]] = defaultdict(list)
     for run in runs:
         groups[run.group].append((run.flops, run.loss))
-    return [mean_curve(points) for points in groups.values()]
+    found = [mean_curve(points) for points in groups.values()]
+    if all(len(flops) == 1 for flops, _ in found):
+        return [mean_curve((run.flops, run.loss) for run in runs)] if runs else []
+    return found
 
 
 def _subjects(repository: Path | None) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Compare how two sides learn: the same ladder with the same seeds on both, seed by seed, until it is decided."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from laimbench.cores import usable_cores
 from laimbench.errors import RunError
 from laimbench.track.numbers import TOLERANCE, Difference, first_difference
 from laimbench.track.process import Process, Side
@@ -130,7 +130,7 @@ def seed_spread(pairs: list[Pair]) -> float:
 
 def _train(sides: tuple[Side, Side], suite: Path, name: str, sizes: list[int], seed: int, threads: int):
     """Train all sizes with one seed; both sides at the same time where there are cores for both, so that load hits both alike."""
-    together = (os.cpu_count() or 1) >= 2 * threads
+    together = len(usable_cores()) >= 2 * threads
     with Process(sides[0], suite, threads) as a, Process(sides[1], suite, threads) as b:
         a.wait()
         b.wait()

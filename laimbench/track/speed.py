@@ -1,7 +1,6 @@
 """Compare how fast two sides are: blocks of both in turns, processes started afresh for every round, until each benchmark is decided."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from laimbench.cores import usable_cores
 from laimbench.track.process import Process, Side, relocate_code
 from laimbench.track.sequential import Decision, decide
 
@@ -131,7 +131,7 @@ def _prepared(processes: tuple[Process, Process], name: str, turn: int) -> list[
 
 def _share_a_core(processes: tuple[Process, Process], number: int) -> None:
     """Put both on the same core, another one the next time: cores of a shared machine are not equally fast."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    cores = usable_cores()
     for process in processes:
         process.pin(cores[number % len(cores)])
 

@@ -58,7 +58,7 @@ def test_channels_that_are_not_neighbours_are_copied():
 @pytest.mark.parametrize(
     ("op", "shapes", "options"),
     [
-        ("mlp", ((90, 64), (136, 64), (136,), (72, 136), (72,)), {}),
+        ("mlp", ((150, 64), (264, 64), (264,), (72, 264), (72,)), {}),
         ("attention", ((1, 4, 150, 64), (1, 2, 200, 64), (1, 2, 200, 64)), {"causal": True}),
     ],
 )

@@ -46,6 +46,16 @@ def test_the_slider_goes_through_commits(browser, tmp_path):
         assert page.locator("#multiplier .plot path").count() > 1
 
 
+def test_ticks_that_are_close_have_labels_of_their_own(browser, tmp_path):
+    write_results(tmp_path / "results", [1.0, 1.0001, 0.9999])
+    page_path = tmp_path / "history.html"
+    page_path.write_text(render_history(read_history(tmp_path / "results"), "here"), encoding="utf-8")
+    with opened(browser, page_path.as_uri()) as page:
+        for name in ("multiplier", "build-Wheel-track_size"):
+            labels = page.locator(f"#{name} .plot text.tick").all_text_contents()
+            assert len(labels) > 4 and len(set(labels)) == len(labels), labels
+
+
 def test_comparisons_alone_make_a_report(browser, tmp_path):
     with Store(tmp_path / "runs.sqlite") as store:
         store.save_document(DOCUMENT_KIND, comparison("main", HOSTILE, ((3.0, 3.1), (2.5, 2.6))))

@@ -1,6 +1,7 @@
 """asv's results of many commits, read back: multipliers that are known, commits that failed, files that are broken."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from laimbench.cli import main
 from laimbench.errors import InputError
 from laimbench.report.history_page import render_history
-from laimbench.track.history import curves, read_history
+from laimbench.track.history import Benchmark, Commit, History, Run, curves, read_history
 from laimbench.track.multiplier import Multiplier
 from tests.track.asv_results import RATE, SEEDS, SIZES, TOKENS, loss_of, write_results
 
@@ -29,6 +30,23 @@ def test_a_curve_is_the_mean_over_seeds_of_one_backend(tmp_path):
     flops, losses = drawn[0]
     assert flops == [RATE[SIZES[0]] * tokens for tokens in TOKENS]
     assert losses == pytest.approx([loss_of(c, 1, 1.0) for c in flops])  # seed 1 has the middle luck
+
+
+def test_sizes_of_one_budget_each_make_one_curve():
+    runs = [
+        Run((size,), str(seed), flops, loss)
+        for size, flops, loss in (("a", 1e9, 3.0), ("b", 4e9, 2.5))
+        for seed in (0, 1)
+    ]
+    assert curves(runs) == [([1e9, 4e9], [3.0, 2.5])]
+    assert curves([*runs, Run(("a",), "0", 2e9, 2.8)]) == [([1e9, 2e9], [3.0, 2.8]), ([4e9], [2.5])]
+    assert curves([]) == []
+
+
+def test_a_commit_that_did_not_build_is_said_to_have_no_figures(tmp_path):
+    write_results(tmp_path, [1.0, None, 1.2])
+    page = render_history(read_history(tmp_path), "here")
+    assert page.count("5 of 5") == 2 and page.count("0 of 5") == 1
 
 
 def test_commits_are_in_the_order_of_their_dates_and_have_their_subjects(tmp_path):
@@ -83,6 +101,21 @@ def test_a_page_without_a_ladder_still_shows_the_benchmarks(tmp_path):
         "build-Wheel-track_size" in page
         and 'multiplier"' not in page
         and "data-commits" not in page.split("<script>")[0]
+    )
+
+
+def test_a_benchmark_of_many_lines_is_drawn_by_the_parameter_with_most_values():
+    keys = [(op, dtype) for op in ("attention", "mlp", "norm") for dtype in ("bf16", "fp16", "fp32")]
+    many = Benchmark("ratios.AgainstStock.track_speedup", "", ("op", "dtype"), [dict.fromkeys(keys, 1.5)])
+    page = render_history(History("box", [Commit("ab" * 20, 0.0, "")], {many.name: many}), "here")
+    titles = re.findall(r"<h3[^>]*>([^<]*)</h3>", page)
+    assert titles == [f"Against stock: speedup: {op}" for op in ("attention", "mlp", "norm")]
+    few = Benchmark(many.name, "", many.param_names, [dict.fromkeys(keys[:6], 1.5)])
+    page = render_history(History("box", [Commit("ab" * 20, 0.0, "")], {few.name: few}), "here")
+    assert re.findall(r"<h3[^>]*>([^<]*)</h3>", page) == ["Against stock: speedup"]
+    wide = Benchmark(many.name, "", ("n",), [{(str(n),): 1.0 for n in range(33)}])
+    assert "Against stock" not in render_history(
+        History("box", [Commit("ab" * 20, 0.0, "")], {wide.name: wide}), "here"
     )
 
 

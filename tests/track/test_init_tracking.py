@@ -2,6 +2,10 @@
 
 import ast
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -46,9 +50,8 @@ def test_what_is_there_stays(repository, capsys):
     assert capsys.readouterr().out.count("kept") >= 4
 
 
-def test_asv_s_benchmarks_are_those_of_the_suite(repository, monkeypatch):
+def test_asv_s_benchmarks_are_those_of_the_suite(repository):
     (repository / "laimbench_track.py").write_text(SUITE, encoding="utf-8")
-    monkeypatch.setenv("ASV_CONF_DIR", str(repository))
     spec = importlib.util.spec_from_file_location("asv_suite", repository / "benchmarks" / "suite.py")
     suite = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(suite)
@@ -62,6 +65,27 @@ def test_asv_s_benchmarks_are_those_of_the_suite(repository, monkeypatch):
     found = runs.setup_cache()
     assert len(found) == 2 * 3 and runs.params == (["line"], [1, 2], [0, 1, 2])
     assert (runs.track_final_loss(found, "line", 2, 1), runs.track_flops(found, "line", 2, 1)) == (1.01, 2e9)
+
+
+def test_asv_finds_the_benchmarks(repository):
+    pytest.importorskip("asv")
+    (repository / "laimbench_track.py").write_text(SUITE, encoding="utf-8")
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    command = [sys.executable, "-m", "asv", "run", "--python", "same", "--machine", "one", "--quick", "--show-stderr"]
+    machine = {"one": {"machine": "one", "arch": "", "cpu": "", "num_cpu": "1", "os": "", "ram": "1"}, "version": 1}
+    (repository / ".asv-machine.json").write_text(json.dumps(machine))
+    done = subprocess.run(
+        command,
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "HOME": str(repository)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "suite.Speed.track_speedup" in done.stdout and "suite.Runs.track_final_loss" in done.stdout
 
 
 @pytest.mark.parametrize(

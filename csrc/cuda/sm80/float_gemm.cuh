@@ -6,6 +6,7 @@
 #pragma once
 #include "cuda/sm80/float_tile.cuh"
 #include "cuda/sm80/product.cuh"
+#include "cuda/sm80/ring.cuh"
 
 namespace laim::cuda {
 
@@ -27,10 +28,9 @@ float_gemm_kernel(LAIM_ARGUMENT GemmArgs<float> args, LAIM_ARGUMENT Matrix<float
   float* const memory = reinterpret_cast<float*>(shared_memory());
   const auto left_tile = [&](int stage) { return Left{memory + stage * (Left::size + Right::size)}; };
   const auto right_tile = [&](int stage) { return Right{left_tile(stage).data + Left::size}; };
-  const TileOrigin origin = tile_origin<Shape>(args.m, args.n);
-  const auto copy = [&](int64_t slice) {
+  const TileOrigin origin = tile_origin<Shape>(args.m, args.n, int(block_x()));
+  const auto copy = [&](int64_t slice, int stage) {
     const int64_t k0 = slice * Shape::depth, deep = args.k - k0;
-    const int stage = int(slice % Shape::stages);
     copy_float_tile<Shape::threads>(left_tile(stage),
                                     {args.a.at(origin.row, k0), args.a.column_stride, args.a.row_stride}, deep,
                                     args.m - origin.row);
@@ -45,18 +45,9 @@ float_gemm_kernel(LAIM_ARGUMENT GemmArgs<float> args, LAIM_ARGUMENT Matrix<float
   constexpr int half_rows = Shape::rows / 2, half_columns = Shape::columns / 2;
   float sum[8][8] = {};
 
-  const int64_t slices = ceil_div(args.k, Shape::depth);
-  for (int64_t slice = 0; slice < Shape::stages - 1; ++slice) {
-    if (slice < slices) copy(slice);
-    cp_async_commit();
-  }
-  for (int64_t slice = 0; slice < slices; ++slice) {
-    cp_async_wait<Shape::stages - 2>();
-    block_barrier();
-    if (slice + Shape::stages - 1 < slices) copy(slice + Shape::stages - 1);
-    cp_async_commit();  // also where nothing was copied: the wait counts groups
-    const Left left = left_tile(int(slice % Shape::stages));
-    const Right right = right_tile(int(slice % Shape::stages));
+  through_ring<Shape::stages>(ceil_div(args.k, Shape::depth), copy, [&](int stage) {
+    const Left left = left_tile(stage);
+    const Right right = right_tile(stage);
     LAIM_UNROLL
     for (int k = 0; k < Shape::depth; ++k) {
       const Four a[2] = {left.four(k, row0), left.four(k, half_rows + row0)};
@@ -67,7 +58,7 @@ float_gemm_kernel(LAIM_ARGUMENT GemmArgs<float> args, LAIM_ARGUMENT Matrix<float
         for (int j = 0; j < 8; ++j) sum[i][j] += a[i / 4].value[i % 4] * b[j / 4].value[j % 4];
       }
     }
-  }
+  });
 
   float* const tile = memory;
   const auto in_tile = [&](int row, int column) { return tile + row * Shape::columns + column; };

@@ -8,6 +8,7 @@
 //   1
 #pragma once
 #include "cuda/sm80/product.cuh"
+#include "cuda/sm80/ring.cuh"
 #include "cuda/sm80/tile.cuh"
 
 namespace laim::cuda {
@@ -39,12 +40,11 @@ gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, L
   const auto left_tile = [&](int stage) { return Left{memory + stage * (Shape::stage_bytes / 2)}; };
   const auto right_tile = [&](int stage) { return Right{left_tile(stage).data + Shape::rows * Shape::depth}; };
 
-  const TileOrigin origin = tile_origin<Shape>(args.m, args.n);
+  const TileOrigin origin = tile_origin<Shape>(args.m, args.n, int(block_x()));
   const int64_t left_stride = left_by_rows ? args.a.row_stride : args.a.column_stride;
   const int64_t right_stride = right_by_rows ? args.b.row_stride : args.b.column_stride;
-  const auto copy = [&](int64_t slice) {
+  const auto copy = [&](int64_t slice, int stage) {
     const int64_t k0 = slice * Shape::depth, deep = args.k - k0;
-    const int stage = int(slice % Shape::stages);
     copy_tile<Shape::threads>(
         left_tile(stage), Source<S>{args.a.at(origin.row, k0), left_stride, left_by_rows ? args.m - origin.row : deep,
                                     left_by_rows ? deep : args.m - origin.row, left_chunks});
@@ -58,18 +58,9 @@ gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, L
   float sum[fragment_rows][fragment_columns][4] = {};
   const int warp_row = warp_index() % 2 * Shape::warp_rows, warp_column = warp_index() / 2 * Shape::warp_columns;
 
-  const int64_t slices = ceil_div(args.k, Shape::depth);
-  for (int64_t slice = 0; slice < Shape::stages - 1; ++slice) {
-    if (slice < slices) copy(slice);
-    cp_async_commit();
-  }
-  for (int64_t slice = 0; slice < slices; ++slice) {
-    cp_async_wait<Shape::stages - 2>();
-    block_barrier();
-    if (slice + Shape::stages - 1 < slices) copy(slice + Shape::stages - 1);
-    cp_async_commit();  // also where nothing was copied: the wait counts groups
-    const Left left = left_tile(int(slice % Shape::stages));
-    const Right right = right_tile(int(slice % Shape::stages));
+  through_ring<Shape::stages>(ceil_div(args.k, Shape::depth), copy, [&](int stage) {
+    const Left left = left_tile(stage);
+    const Right right = right_tile(stage);
     LAIM_UNROLL
     for (int step = 0; step < Shape::depth / 16; ++step) {
       uint32_t a[fragment_rows][4];
@@ -94,7 +85,7 @@ gemm_kernel(LAIM_ARGUMENT GemmArgs<S> args, LAIM_ARGUMENT Matrix<float> total, L
         }
       }
     }
-  }
+  });
 
   // Through shared memory, which the operands need no more, so that neighbouring threads write neighbouring columns.
   // Eight columns at a time change places by row: the rows that a warp writes at once lie in different banks.

@@ -7,10 +7,16 @@
 
 namespace laim::cuda {
 
+// How many tiles C has.
+template <class Shape>
+LAIM_INLINE int tile_count(int64_t m, int64_t n) {
+  return int(ceil_div(m, Shape::rows) * ceil_div(n, Shape::columns));
+}
+
+// A block for each.
 template <class Shape, class S>
 Launch gemm_launch(const GemmArgs<S>& args) {
-  const int64_t blocks = ceil_div(args.m, Shape::rows) * ceil_div(args.n, Shape::columns);
-  return {uint32_t(blocks), 1, 1, Shape::threads, Shape::shared_bytes};
+  return {uint32_t(tile_count<Shape>(args.m, args.n)), 1, 1, Shape::threads, Shape::shared_bytes};
 }
 
 // Whether the epilogue may move two neighbouring columns at once.
@@ -25,18 +31,19 @@ bool by_pairs(const GemmArgs<S>& args) {
   return pairs;
 }
 
-// Where a block's tile of C begins. Blocks walk down `group` block rows before they go to the next block column: what
-// runs at about the same time shares the columns of B in the L2 cache.
+// Where a tile of C begins. Numbers walk down `group` rows of tiles before they go to the next column of tiles. Tiles
+// at work at the same time are neighbours in number, so a rectangle `group` high: together they need far less of A and
+// B than as many tiles of one row or column would, and what one of them has loaded the others find in the L2 cache.
 struct TileOrigin {
   int64_t row, column;
 };
 template <class Shape>
-LAIM_DEVICE TileOrigin tile_origin(int64_t m, int64_t n) {
+LAIM_DEVICE TileOrigin tile_origin(int64_t m, int64_t n, int tile) {
   constexpr int group = 8;
-  const int64_t block_rows = ceil_div(m, Shape::rows), block_columns = ceil_div(n, Shape::columns);
-  const int64_t first_row = block_x() / (group * block_columns) * group;
-  const int64_t rows = min<int64_t>(group, block_rows - first_row), within = block_x() % (group * block_columns);
-  return {(first_row + within % rows) * Shape::rows, within / rows * Shape::columns};
+  const int tile_rows = int(ceil_div(m, Shape::rows)), tile_columns = int(ceil_div(n, Shape::columns));
+  const int first_row = tile / (group * tile_columns) * group;
+  const int rows = min(group, tile_rows - first_row), within = tile % (group * tile_columns);
+  return {int64_t(first_row + within % rows) * Shape::rows, int64_t(within / rows) * Shape::columns};
 }
 
 // What the epilogue reads and writes in pairs of neighbouring columns; alone where the second is out or pairs are
@@ -98,14 +105,14 @@ LAIM_DEVICE void gemm_epilogue(const GemmArgs<S>& args, const Matrix<float>& tot
   write_pair(args.out, at, value);
 }
 
-// The epilogue of a whole tile, whose sums lie in shared memory: in_tile(row, column), two neighbouring columns side by
-// side. Neighbouring threads write neighbouring columns.
+// The epilogue of a tile, or of a part of one, whose sums lie in shared memory: in_tile(row, column), two neighbouring
+// columns side by side. By Shape::threads threads, neighbours of which write neighbouring columns.
 template <class Shape, class S, class InTile>
 LAIM_DEVICE void finish_tile(const GemmArgs<S>& args, const Matrix<float>& total, const TileOrigin& origin, bool pairs,
                              const InTile& in_tile) {
   const int rows = int(min<int64_t>(Shape::rows, args.m - origin.row));
   LAIM_ROLLED
-  for (int i = thread_index(); i < rows * (Shape::columns / 2); i += Shape::threads) {
+  for (int i = thread_index() % Shape::threads; i < rows * (Shape::columns / 2); i += Shape::threads) {
     const int row = i / (Shape::columns / 2), column = i % (Shape::columns / 2) * 2;
     if (origin.column + column >= args.n) continue;
     const bool second = origin.column + column + 1 < args.n;

@@ -25,8 +25,9 @@ template <class S>
 const char* wgmma_gemm(const GemmArgs<S>& args, const Matrix<float>& total, Stream stream) {
   TensorMap left, right;
   if (const char* error = operand_maps(args, &left, &right)) return error;
+  const Launch launch = wgmma_gemm_launch(args, multiprocessors());
   const auto with = [&](auto kernel) {
-    return start(gemm_launch<WgmmaGemmShape>(args), stream, kernel, args, total, left, right, by_pairs(args));
+    return start(launch, stream, kernel, args, total, left, right, int(launch.x), by_pairs(args));
   };
   const bool right_by_rows = args.b.column_stride == 1;
   if (args.a.column_stride != 1) return with(wgmma_gemm_kernel<S, false, true>);

@@ -9,7 +9,8 @@ namespace laim::test {
 namespace {
 
 template <class S>
-bool run_product(const ProductCase& c, const std::string& what, const GemmArgs<S>& args, const Matrix<float>& total) {
+bool run_product(const ProductCase& c, const cuda::Launch& launch, const std::string& what, const GemmArgs<S>& args,
+                 const Matrix<float>& total) {
   using namespace laim::cuda;
   TensorMap left, right;
   const char* error = operand_maps(args, &left, &right);
@@ -17,13 +18,18 @@ bool run_product(const ProductCase& c, const std::string& what, const GemmArgs<S
   const auto kernel = !c.left_by_rows   ? wgmma_gemm_kernel<S, false, true>
                       : c.right_by_rows ? wgmma_gemm_kernel<S, true, true>
                                         : wgmma_gemm_kernel<S, true, false>;
-  return error == nullptr && run(gemm_launch<WgmmaGemmShape>(args), "wgmma " + what, kernel, args, total, left, right,
-                                 args.out.row_stride % 2 == 0);
+  return error == nullptr && run(launch, "wgmma " + what + " by " + std::to_string(launch.x) + " blocks", kernel, args,
+                                 total, left, right, int(launch.x), args.out.row_stride % 2 == 0);
 }
 
+// On a device of so many multiprocessors.
 template <class S>
-void test_product(const ProductCase& c) {
-  test_product_with<S>(run_product<S>, c);
+void test_product(const ProductCase& c, int multiprocessors = 2) {
+  test_product_with<S>(
+      [&](const ProductCase& of, const std::string& what, const GemmArgs<S>& args, const Matrix<float>& total) {
+        return run_product(of, cuda::wgmma_gemm_launch(args, multiprocessors), what, args, total);
+      },
+      c);
 }
 
 // What TMA takes: padded, the rows of A and B in memory are multiples of 8 numbers.
@@ -45,7 +51,44 @@ void test_products() {
         test_product<bf16>({29, 45, 37, true, epilogue == Epilogue::gradient, epilogue, Activation(kind), gated, 3});
         if (kind == 1) test_product<fp16>({29, 48, 40, true, false, epilogue, Activation(kind), gated});
       }
-  test_product<bf16>({1032, 264, 8, true, false, Epilogue::store});  // more block rows than a group has
+}
+
+// Blocks that take one tile after the other.
+void test_tiles() {
+  const bool layouts[][2] = {{true, false}, {true, true}, {false, true}};
+  for (const auto& layout :
+       layouts)  // six tiles of three slices, with ragged ends: by one block, by some of more tiles
+    for (int multiprocessors : {1, 4})
+      test_product<bf16>({136, 520, 136, layout[0], layout[1], Epilogue::store}, multiprocessors);
+  test_product<bf16>({136, 520, 8, true, false, Epilogue::store}, 20);   // more multiprocessors than tiles
+  test_product<bf16>({136, 264, 256, true, false, Epilogue::store}, 1);  // each tile goes once round the ring
+  test_product<bf16>({1032, 264, 8, true, false, Epilogue::store}, 5);   // more rows of tiles than a group has
+  for (int multiprocessors : {1, 3}) {
+    test_product<bf16>({141, 268, 77, true, false, Epilogue::bias, Activation::relu, false, 3}, multiprocessors);
+    test_product<fp16>({136, 264, 72, true, false, Epilogue::bias_activation, Activation::silu, true}, multiprocessors);
+    test_product<bf16>({141, 269, 77, true, true, Epilogue::gradient, Activation::gelu, true, 3}, multiprocessors);
+    test_product<bf16>({141, 269, 77, false, true, Epilogue::accumulate, Activation::relu, false, 3}, multiprocessors);
+  }
+}
+
+// However many blocks there are, with one that finds no tile too.
+void test_bits() {
+  constexpr int64_t m = 136, n = 520, k = 200;
+  Device<bf16> a("a", random_values<bf16>(m * k, 1)), b("b", random_values<bf16>(n * k, 2));
+  GemmArgs<bf16> args = {m, n, k, {a.data(), k, 1}, {b.data(), 1, k}, {}};
+  const auto by = [&](uint32_t blocks) {
+    Device<bf16> out("out", m * n);
+    args.out = {out.data(), n, 1};
+    cuda::Launch launch = cuda::wgmma_gemm_launch(args, 1);
+    launch.x = blocks;
+    run_product({m, n, k, true, false, Epilogue::store}, launch, "bits", args, Matrix<float>{});
+    std::vector<uint16_t> bits;
+    for (bf16 each : out.values()) bits.push_back(each.bits);
+    return bits;
+  };
+  const auto expected = by(6);
+  for (uint32_t blocks : {1, 2, 4, 7})
+    check(by(blocks) == expected, "other bits by " + std::to_string(blocks) + " blocks");
 }
 
 }  // namespace
@@ -53,5 +96,7 @@ void test_products() {
 
 int main() {
   laim::test::test_products();
+  laim::test::test_tiles();
+  laim::test::test_bits();
   return laim::test::summary();
 }
