@@ -185,7 +185,8 @@ void gemm_tasks(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const 
   constexpr int64_t tile_columns = Tile::vectors * Vec<Compute<S>>::width;
   // Large blocks pack less, several tasks a thread balance better; small products are one task.
   const bool small = double(args.m) * double(args.n) * double(args.k) < 1 << 18;
-  const int64_t columns = round_up(min(args.n, GemmBlocks::columns), tile_columns);
+  // Blocks of equal width: a narrow last one would leave its thread without work.
+  const int64_t columns = round_up(ceil_div(args.n, ceil_div(args.n, GemmBlocks::columns)), tile_columns);
   const int64_t across = ceil_div(args.n, columns);
   const int64_t down = small ? 1 : ceil_div(int64_t(parallel.threads) * (parallel.threads > 1 ? 2 : 1), across);
   const int64_t rows = round_up(ceil_div(args.m, down), Tile::rows);
