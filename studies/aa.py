@@ -22,7 +22,7 @@ from study_result import RESULTS, command_line, save
 from track_sides import SUITE, copy_of_package
 
 from laimbench import provenance
-from laimbench.cores import usable_cores
+from laimbench.cores import keep_on, usable_cores
 from laimbench.track.compare import Settings, compare
 from laimbench.track.process import Side
 from laimbench.track.verdict import exit_code, learning_word, speed_word
@@ -77,26 +77,20 @@ def run(quick: bool) -> None:
     cores = usable_cores()
     own = threading.local()
 
-    with (
-        tempfile.TemporaryDirectory() as name,
-        ThreadPoolExecutor(len(cores), initializer=lambda: take_core(cores)) as workers,
-    ):
+    def begin() -> None:
+        """Give a worker, and the processes that it starts, a core and copies of its own: in two places, as two builds are."""
+        core = cores.pop()
+        keep_on(core)
+        own.sides = [copy_of_package(Path(name) / str(core) / label) for label in ("a", "b")]
 
-        def one(number: int) -> dict[str, Any]:
-            if not hasattr(own, "sides"):  # in two places, as two builds are
-                folder = Path(name) / str(threading.get_ident())
-                own.sides = [copy_of_package(folder / label) for label in ("a", "b")]
-            return compared(own.sides, number, settings)
+    def one(number: int) -> dict[str, Any]:
+        return compared(own.sides, number, settings)
 
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(len(cores), initializer=begin) as workers:
         todo = (number for number in range(2 if quick else COMPARISONS) if number not in there)
         for done in as_completed([workers.submit(one, number) for number in todo]):
             rows.append(done.result())
             save("aa", summary(rows), None, quick)
-
-
-def take_core(cores: list[int]) -> None:
-    """Keep this thread, and the processes that it starts, on a core of its own."""
-    os.sched_setaffinity(0, {cores.pop()})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from study_result import command_line, save, save_figure
 
 from laimbench import laws
-from laimbench.cores import usable_cores
+from laimbench.cores import keep_on, usable_cores
 from laimbench.laws.intervals import bca_interval
 from laimbench.laws.likelihood import delta_interval
 
@@ -91,8 +91,7 @@ def covered(task: tuple[Scenario, int]) -> dict[str, list[bool]]:
 
 def pin(cores: list[int]) -> None:
     """Give a worker a core of its own: each solves on one thread."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
+    keep_on(cores[os.getpid() % len(cores)])
 
 
 def run(quick: bool) -> dict:

@@ -80,17 +80,17 @@ def _learning(history: History, multipliers: list[Multiplier | str]) -> str:
     return section("Learning", figures(drawn, worth))
 
 
-def _parts(benchmark: Benchmark) -> list[tuple[str, list[Params]]]:
-    """Return what is drawn in one figure each: the value that its combinations of parameters share, or "", and they themselves."""
+def _parts(benchmark: Benchmark) -> tuple[int | None, dict[str, list[Params]]]:
+    """Return which parameter, if any, has a figure for each of its values, and each figure's combinations by that value."""
     combinations = benchmark.combinations
     if len(combinations) <= FEW_LINES or len(combinations[0]) < 2:
-        parts = {"": combinations}
+        most, parts = None, {"": combinations}
     else:
         columns = [list(dict.fromkeys(values)) for values in zip(*combinations, strict=True)]
         most = max(range(len(columns)), key=lambda place: len(columns[place]))
         parts = {value: [key for key in combinations if key[most] == value] for value in columns[most]}
     drawable = len(parts) <= MOST_FIGURES and all(0 < len(keys) <= MOST_LINES for keys in parts.values())
-    return list(parts.items()) if drawable else []
+    return most, parts if drawable else {}
 
 
 def _over_commits(commits: list[Commit], benchmark: Benchmark, errors: Benchmark | None) -> list[str]:
@@ -98,18 +98,15 @@ def _over_commits(commits: list[Commit], benchmark: Benchmark, errors: Benchmark
     title = ": ".join(CAMEL_CASE.sub(lambda found: " " + found[0].lower(), part) for part in parts)
     described = {"x": commit_axis(commits), "y": {"title": benchmark.unit or "1"}}
     drawn = []
-    for number, (shared, keys) in enumerate(_parts(benchmark)):
-        names = [", ".join(value for value in key if value != shared) for key in keys]
+    apart, figures_of = _parts(benchmark)
+    told = lambda values: ", ".join(value for place, value in enumerate(values) if place != apart)  # noqa: E731
+    for number, (shared, keys) in enumerate(figures_of.items()):
         series = [
             one
-            for line, (key, name) in enumerate(zip(keys, names, strict=True))
-            for one in _line(commits, benchmark, errors, key, name, line, len(keys))
+            for line, key in enumerate(keys)
+            for one in _line(commits, benchmark, errors, key, told(key), line, len(keys))
         ]
-        by = ", ".join(
-            name
-            for place, name in enumerate(benchmark.param_names)
-            if len({key[place] for key in keys}) > 1 or not shared
-        )
+        by = told(benchmark.param_names)
         identity = benchmark.name.replace(".", "-") + (f"-{number}" if shared else "")
         drawn.append(figure(identity, clipped(f"{title}: {shared}" if shared else title, 120), described | {"series": series},
                             f"By {by}." if by else "", wide=len(keys) > FEW_LINES))  # fmt: skip

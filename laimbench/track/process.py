@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from laimbench.bench.allocator import LARGEST_IN_HEAP
+from laimbench.cores import keep_on
 from laimbench.errors import RunError
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -86,8 +87,7 @@ class Process:
 
     def pin(self, core: int) -> None:
         """Keep the main thread on one core (on Linux)."""
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(self._process.pid, {core})
+        keep_on(core, self._process.pid)
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Send a request that has one answer, and return it."""
