@@ -2,7 +2,7 @@
 # make test   set up, lint, C++ tests, Python tests
 # make study-NAME   a claim that takes minutes to check, into docs/results (NAME: STUDIES below); QUICK=1: seconds, into build/studies
 # make twin       the ops' CUDA side on a CPU; make cuda, the module with CUDA kernels builds and loads
-# make sanitize   the C++ tests under ASan and UBSan; make fuzz, wrong inputs for every reader of files; make results, make picture, make sample-picture, make history   what README and docs show
+# make sanitize   the C++ tests under ASan and UBSan, those of the CPU kernels in threads under TSan; make fuzz, wrong inputs for every reader of files; make results, make picture, make sample-picture, make history   what README and docs show
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,9 +46,9 @@ ctest: $(VENV)/.tested
 
 sanitize: $(VENV)/.tested
 	PATH=$(CURDIR)/$(BIN):$$PATH; \
-	cmake -S . -B build/sanitize -G Ninja -DLAIMBENCH_TESTS=ON -DLAIMBENCH_SANITIZE=address,undefined >build/sanitize.log 2>&1 \
-	  || { cat build/sanitize.log; exit 1; }; \
-	cmake --build build/sanitize && ctest --test-dir build/sanitize --output-on-failure
+	tests() { cmake -S . -B $$1 -G Ninja -DLAIMBENCH_TESTS=ON -DLAIMBENCH_SANITIZE=$$2 >$$1.log 2>&1 || { cat $$1.log; return 1; }; \
+	  cmake --build $$1 --target $$3 && ctest --test-dir $$1 -R "$$4" --output-on-failure; }; \
+	tests build/sanitize address,undefined all . && tests build/sanitize-threads thread kernels_test ^kernels
 
 # From a folder of its own, so that the installed package is tested and not the source tree.
 pytest: $(VENV)/.tested

@@ -4,7 +4,7 @@
 
 namespace laim {
 
-enum class Isa : int { scalar, avx2, avx512, avx512bf16, count };
+enum class Isa : int { scalar, avx2, avx512, avx512bf16, amx, count };
 
 const char* isa_name(Isa isa);
 bool isa_built(Isa isa);      // compiled into this binary

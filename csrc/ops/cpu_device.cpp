@@ -38,6 +38,17 @@ void run_tasks(int64_t tasks, void (*body)(void*, int64_t), void* context) {
 
 }  // namespace
 
+// As torch::stable::empty, which asks the dispatcher by name.
+Tensor Device::empty(const Shape& shape, ScalarType type) const {
+  Shape strides(shape.size(), 1);
+  for (size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * std::max<int64_t>(1, shape[d]);
+  AtenTensorHandle made = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      int64_t(shape.size()), shape.data(), strides.data(),
+      torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), aoti_torch_device_type_cpu(), 0, &made));
+  return Tensor(made);
+}
+
 const Parallel& torch_threads() {
   thread_local Parallel parallel;
   parallel = {static_cast<int>(torch::stable::get_num_threads()), &run_tasks};

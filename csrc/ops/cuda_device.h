@@ -18,7 +18,7 @@ class Device {
   static constexpr bool on_host = false;
   static constexpr bool any_channel_stride = false;
   // Of a chunk of linear_cross_entropy: products that fill a card. A guess; no card has been asked.
-  static constexpr int64_t logits_bytes = int64_t(256) << 20, fewest_tokens = 1024;
+  static constexpr int64_t logits_bytes = int64_t(256) << 20, fewest_tokens = 1024, token_step = 128;
 
   template <class Body>
   static auto with_storage_type(const Tensor& tensor, const Body& body) {

@@ -9,10 +9,11 @@
 namespace laim::LAIM_ON {
 namespace {
 
-// Tokens per chunk.
+// Tokens per chunk, about equally many in each.
 int64_t chunk_of(int64_t tokens, int64_t vocabulary, int64_t element_size) {
   const int64_t fitting = Device::logits_bytes / std::max<int64_t>(1, vocabulary * element_size);
-  return std::clamp<int64_t>(fitting, std::min(tokens, Device::fewest_tokens), std::max<int64_t>(tokens, 1));
+  const int64_t chunks = ceil_div(tokens, std::max(fitting, Device::fewest_tokens));
+  return round_up(ceil_div(tokens, std::max<int64_t>(1, chunks)), Device::token_step);
 }
 
 Tensor slice(const Tensor& tensor, int64_t begin, int64_t rows) {

@@ -65,7 +65,10 @@ inline int64_t rows_of(const Tensor& tensor) {
   return rows;
 }
 
-inline Tensor packed(const Tensor& tensor) { return torch::stable::contiguous(tensor); }
+// Asked first, for the way through the dispatcher is longer than the answer.
+inline Tensor packed(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
 inline OptionalTensor packed(const OptionalTensor& tensor) {
   return tensor ? OptionalTensor(packed(*tensor)) : std::nullopt;
 }

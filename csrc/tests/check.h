@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/kernels.h"
@@ -83,6 +84,16 @@ const char* type_name() {
 inline const Parallel backwards = {3, [](int64_t tasks, void (*body)(void*, int64_t), void* context) {
                                      for (int64_t task = tasks - 1; task >= 0; --task) body(context, task);
                                    }};
+// At once, for TSan.
+inline const Parallel in_threads = {4, [](int64_t tasks, void (*body)(void*, int64_t), void* context) {
+                                      std::vector<std::thread> threads;
+                                      for (int64_t first = 0; first < 4; ++first)
+                                        threads.emplace_back([=] {
+                                          for (int64_t task = first; task < tasks; task += 4) body(context, task);
+                                        });
+                                      for (std::thread& thread : threads) thread.join();
+                                    }};
+inline Parallel any_order = backwards;  // main's choice
 inline const Parallel in_order = {1, [](int64_t tasks, void (*body)(void*, int64_t), void* context) {
                                     for (int64_t task = 0; task < tasks; ++task) body(context, task);
                                   }};
@@ -91,5 +102,6 @@ void test_attention(const KernelTable& table);
 void test_norms(const KernelTable& table);
 void test_pairs(Isa isa);
 void test_rows_and_products(const KernelTable& table);
+void test_tiles(bool instructions);
 
 }  // namespace laim::test

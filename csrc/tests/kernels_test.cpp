@@ -28,7 +28,7 @@ void test_product(const Kernels<S>& kernels, int64_t m, int64_t n, int64_t k, bo
   args.pre = {pre.data(), n, 1};
   args.activated = {activated.data(), n, 1};
   if (gated) args.up = {up.data(), n, 1}, args.gradient_up = {gradient_up.data(), n, 1};
-  kernels.gemm(args, {total.data(), n, 1}, backwards);
+  kernels.gemm(args, {total.data(), n, 1}, any_order);
   Vector expected(m * n), expected_pre = pre_before, expected_activated(m * n), expected_up(m * n);
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
@@ -99,7 +99,7 @@ void test_rows(const Kernels<S>& kernels, int64_t rows, int64_t columns) {
       std::string(type_name<S>()) + " " + std::to_string(rows) + "x" + std::to_string(columns) + " ";
   const auto g = random_values<S>(rows * columns, 13);
   std::vector<T> total(columns);
-  kernels.column_sum({rows, columns, {g.data(), columns, 1}, total.data(), false}, backwards);
+  kernels.column_sum({rows, columns, {g.data(), columns, 1}, total.data(), false}, any_order);
   Vector e_total(columns);
   for (int64_t i = 0; i < rows * columns; ++i) e_total[i % columns] += value(g[i]);
   check_close(total, e_total, 2 * tolerance<T>(), what + "column sum");
@@ -110,7 +110,7 @@ void test_rows(const Kernels<S>& kernels, int64_t rows, int64_t columns) {
   std::vector<T> scale(rows), loss(rows);
   for (int64_t i = 0; i < rows; ++i)
     target[i] = i % 3 == 1 ? -100 : (7 * i) % columns, scale[i] = T(0.5 + double(i % 4));
-  kernels.cross_entropy({rows, columns, logits.data(), target.data(), -100, scale.data(), loss.data()}, backwards);
+  kernels.cross_entropy({rows, columns, logits.data(), target.data(), -100, scale.data(), loss.data()}, any_order);
   Vector e_loss(rows), e_gradient(rows * columns);
   for (int64_t i = 0; i < rows; ++i) {
     if (target[i] < 0) continue;
@@ -132,7 +132,7 @@ void test_activations(const Kernels<S>& kernels) {
   for (int kind = 0; kind < 4; ++kind) {
     std::vector<S> activated(x.size()), out(x.size()), ones(x.size(), stored<S>(1));
     kernels.activation({int64_t(x.size()), Activation(kind), x.data(), ones.data(), activated.data(), out.data()},
-                       backwards);
+                       any_order);
     double worst = 0;
     for (size_t i = 0; i < x.size(); ++i) {
       const double at = value(x[i]), expected = activation_value(Activation(kind), at);
@@ -147,10 +147,10 @@ void test_activations(const Kernels<S>& kernels) {
     const auto up = random_values<S>(x.size(), 21), gradient = random_values<S>(x.size(), 22);
     std::vector<S> gated(x.size()), gated_again(x.size()), gradient_pre(x.size()), gradient_up(x.size());
     const int64_t count = int64_t(x.size());
-    kernels.activation({count, Activation(kind), x.data(), nullptr, gated.data(), nullptr, up.data()}, backwards);
+    kernels.activation({count, Activation(kind), x.data(), nullptr, gated.data(), nullptr, up.data()}, any_order);
     kernels.activation({count, Activation(kind), x.data(), gradient.data(), gated_again.data(), gradient_pre.data(),
                         up.data(), gradient_up.data()},
-                       backwards);
+                       any_order);
     Vector e_gated(x.size()), e_pre(x.size()), e_up(x.size());
     for (size_t i = 0; i < x.size(); ++i) {
       e_gated[i] = value(activated[i]) * value(up[i]);

@@ -6,6 +6,8 @@ from torch import Tensor
 
 def dtype_for(*tensors: object) -> torch.dtype | None:
     """Return autocast's dtype on the device of the first tensor, None where it is not active."""
+    if not (torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")):
+        return None
     device = next((value.device.type for value in tensors if isinstance(value, Tensor)), "cpu")
     if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
         return None

@@ -22,11 +22,14 @@ def differentiable(name: str, backward: Call, setup_context: Call, results: int 
     kept = len(op._schema.returns) - results  # outputs for the backward only: no gradient comes for them
     no_gradients = (None,) * kept
 
+    def kernel(*inputs):
+        with torch._C._AutoDispatchBelowAutograd():  # straight there, past what was registered
+            return op(*inputs)
+
     class Eager(Function):
         @staticmethod
         def forward(ctx, *inputs):
-            with torch._C._AutoDispatchBelowAutograd():  # straight to the kernel, past what was registered
-                output = op(*inputs)
+            output = kernel(*inputs)
             setup_context(ctx, inputs, output)
             return output[:results] if kept else output
 
@@ -41,9 +44,10 @@ def differentiable(name: str, backward: Call, setup_context: Call, results: int 
             return backward(ctx, *gradients, *no_gradients)
 
     def call(*inputs):
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            output = op(*inputs)
-            return output[:results] if kept else output
-        return Eager.apply(*inputs)
+        compiling = torch.compiler.is_compiling()
+        if torch.is_grad_enabled() and not compiling:
+            return Eager.apply(*inputs)
+        output = op(*inputs) if compiling else kernel(*inputs)
+        return output[:results] if kept else output
 
     return call

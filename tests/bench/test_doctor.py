@@ -20,7 +20,7 @@ def test_a_whole_installation_is_usable(capsys):
     code, usable, rows = checks(capsys)
     assert (code, usable) == (0, True)
     assert rows["torch"]["found"] == torch.__version__
-    assert rows["instruction set"]["found"].split()[0] in ("scalar", "avx2", "avx512", "avx512bf16")
+    assert rows["instruction set"]["found"].split()[0] in ("scalar", "avx2", "avx512", "avx512bf16", "amx")
 
 
 def test_every_gpu_is_named_or_why_there_is_none(capsys, monkeypatch):

@@ -16,7 +16,8 @@ namespace laim::LAIM_ISA {
 // One key head's operands and sums.
 template <class T, class O>
 struct KeyHead {
-  O *key_panels, *value_panels, *keys_KD;
+  O *key_panels, *value_panels;
+  SummedKeys<O> keys;
   T *gradient_k_KD, *gradient_v_KD;
 };
 
@@ -24,7 +25,8 @@ struct KeyHead {
 template <class T, class O>
 struct QueryBlock {
   O *queries_DQ, *gradient_DQ, *queries_QD, *gradient_QD;
-  T *gradient_q_QD, *lse, *delta;
+  QuerySums<T, O> gradient_q;
+  T *lse, *delta;
 };
 
 // P and dS of one block of queries and one of keys. Numbers: p and ds, and ds again. Pairs: p and ds of neighbouring
@@ -48,9 +50,9 @@ LAIM_INLINE void load_query_block(const AttentionBackwardArgs<S>& args, int64_t 
   pack_panel(block.gradient_DQ, attention_block, gradient, count, channels);
   pack_rows(block.queries_QD, padded, q, count, channels);
   pack_rows(block.gradient_QD, padded, gradient, count, channels);
-  scale_numbers(block.queries_DQ, attention_block * ceil_div(channels, span<Operand<S>>), T(forward.scale));
+  scale_numbers(block.queries_DQ, attention_block * operands_of<Operand<S>>(channels), T(forward.scale));
   scale_numbers(block.queries_QD, count * padded, T(forward.scale));
-  for (int64_t i = 0; i < attention_block * padded; ++i) block.gradient_q_QD[i] = T(0);
+  block.gradient_q.clear();
   for (int64_t i = 0; i < attention_block; ++i) block.lse[i] = block.delta[i] = T(0);
   const S* out = forward.out.matrix(b, h).at(query0, 0);
   for (int64_t i = 0; i < count; ++i) {
@@ -110,7 +112,7 @@ template <class T, class O>
 LAIM_INLINE void backward_tile(const BlockMask<T>& mask, int64_t key0, int64_t channels, int64_t padded, T scale,
                                const KeyHead<T, O>& head, const QueryBlock<T, O>& block, const Weights<O>& weights,
                                T* own_tiles) {
-  const int64_t panel0 = key0 * ceil_div(channels, span<O>);
+  const int64_t panel0 = key0 * operands_of<O>(channels);
   for (int64_t g = 0; g * tile_queries<T> < mask.padded; ++g) {
     const auto score = score_tile(g, weights.p, own_tiles);
     const auto gradient = score_tile(g, weights.ds, own_tiles + score_tile_size<T, O>);
@@ -140,9 +142,7 @@ LAIM_INLINE void backward_tile(const BlockMask<T>& mask, int64_t key0, int64_t c
                          head.gradient_v_KD + key0 * padded, padded, queries_seeing);
   multiply_block<T, row>(mask.keys, padded, weights.ds, Tile::rows * row, 1, block.queries_QD, padded,
                          head.gradient_k_KD + key0 * padded, padded, queries_seeing);
-  multiply_block<T, 1>(mask.queries, padded, weights.ds_over_keys, Tile::rows, attention_block,
-                       head.keys_KD + key0 / span<O> * padded, padded, block.gradient_q_QD, padded,
-                       [&](int64_t i) { return mask.any(i, i + Tile::rows - 1); });
+  block.gradient_q.add(mask, weights.ds_over_keys, head.keys, key0);
 }
 
 template <class S>
@@ -185,40 +185,44 @@ void attention_backward_piece(const AttentionBackwardArgs<S>& args, int64_t b, i
   using O = Operand<S>;
   const auto& forward = args.forward;
   const int64_t channels = forward.channels, padded = round_up(channels, Vec<T>::width);
-  const int64_t steps = ceil_div(channels, span<O>);
+  const int64_t steps = operands_of<O>(channels);
   const int64_t key_count = keys.end - keys.begin, padded_keys = round_up(key_count, Tile::rows);
   const int64_t group = forward.query_heads / forward.key_heads;
   constexpr int64_t square = attention_block * attention_block / span<O>;
 
-  const int64_t block_elements =
-      attention_block * (2 * steps + 3 * padded + 2) + 3 * square + 2 * score_tile_size<T, O>;
+  const int64_t block_elements = attention_block * (2 * steps + 3 * padded + 2) + 3 * square +
+                                 2 * score_tile_size<T, O> + QuerySums<T, O>::columns_size(padded);
+  const int64_t key_elements = padded_keys * (2 * steps + 2 * padded) + SummedKeys<O>::size(padded_keys, padded);
   constexpr int64_t rounding = 16 * Vec<T>::width;  // of sixteen parts at most
-  Parts<T, O> parts = {
-      scratch_of<T>(Slot::attention_worker, padded_keys * (2 * steps + 3 * padded) + block_elements + rounding)};
+  Parts<T, O> parts = {scratch_of<T>(Slot::attention_worker, key_elements + block_elements + rounding)};
   Weights<O> weights = {parts.operands(square), parts.operands(square), nullptr};
   weights.ds_over_keys = span<O> == 1 ? weights.ds : parts.operands(square);
   T* own_tiles = parts.numbers(2 * score_tile_size<T, O>);
-  const QueryBlock<T, O> block = {parts.operands(attention_block * steps),
-                                  parts.operands(attention_block * steps),
-                                  parts.operands(attention_block / span<O> * padded),
-                                  parts.operands(attention_block / span<O> * padded),
-                                  parts.numbers(attention_block * padded),
-                                  parts.numbers(attention_block),
-                                  parts.numbers(attention_block)};
-  const KeyHead<T, O> head = {parts.operands(padded_keys * steps), parts.operands(padded_keys * steps),
-                              parts.operands(ceil_div(padded_keys, span<O>) * padded),
-                              parts.numbers(padded_keys * padded), parts.numbers(padded_keys * padded)};
+  const QueryBlock<T, O> block = {
+      parts.operands(attention_block * steps),
+      parts.operands(attention_block * steps),
+      parts.operands(attention_block / span<O> * padded),
+      parts.operands(attention_block / span<O> * padded),
+      {parts.numbers(attention_block * padded), parts.numbers(QuerySums<T, O>::columns_size(padded)), padded},
+      parts.numbers(attention_block),
+      parts.numbers(attention_block)};
+  const KeyHead<T, O> head = {parts.operands(padded_keys * steps),
+                              parts.operands(padded_keys * steps),
+                              {parts.operands(SummedKeys<O>::size(padded_keys, padded)), padded_keys, padded},
+                              parts.numbers(padded_keys * padded),
+                              parts.numbers(padded_keys * padded)};
 
   const auto rows_of_piece = [&](auto m) { return decltype(m){m.at(keys.begin, 0), m.row_stride, m.column_stride}; };
   const Matrix<const S> k = rows_of_piece(forward.k.matrix(b, key_head)),
                         v = rows_of_piece(forward.v.matrix(b, key_head));
-  pack_panels(head.key_panels, Tile::rows, k, key_count, channels);
-  pack_panels(head.value_panels, Tile::rows, v, key_count, channels);
-  pack_rows(head.keys_KD, padded, k, key_count, channels);
+  pack_rows_left(head.key_panels, k, key_count, channels);
+  pack_rows_left(head.value_panels, v, key_count, channels);
+  head.keys.pack(k, key_count, channels);
   for (int64_t i = 0; i < padded_keys * padded; ++i) head.gradient_k_KD[i] = head.gradient_v_KD[i] = T(0);
 
   const Mask mask = forward.mask(b);
   const T late = late_scale<T, O>(T(forward.scale));
+  [[maybe_unused]] const TileRegisters registers;
   BlockMask<T> seen_block;
   for (int64_t h = key_head * group; h < (key_head + 1) * group; ++h) {
     for (int64_t query0 = 0; query0 < forward.queries; query0 += attention_block) {
@@ -233,13 +237,14 @@ void attention_backward_piece(const AttentionBackwardArgs<S>& args, int64_t b, i
         seen_block.set(mask, query0, count, key0, min(attention_block, key_end - key0));
         backward_tile(seen_block, key0 - keys.begin, channels, padded, late, head, block, weights, own_tiles);
       }
+      const T* gradient_q_QD = block.gradient_q.finished(count);
       if (own_dQ) {
         T* to = own_dQ + (h * forward.queries + query0) * padded;
-        for (int64_t i = 0; i < count * padded; ++i) to[i] = block.gradient_q_QD[i];
+        for (int64_t i = 0; i < count * padded; ++i) to[i] = gradient_q_QD[i];
       } else {
         const Matrix<S> gradient_q = args.gradient_q.matrix(b, h);
-        store_rows<S>({gradient_q.at(query0, 0), gradient_q.row_stride, 1}, block.gradient_q_QD, padded, count,
-                      channels, T(forward.scale));
+        store_rows<S>({gradient_q.at(query0, 0), gradient_q.row_stride, 1}, gradient_q_QD, padded, count, channels,
+                      T(forward.scale));
       }
     }
   }

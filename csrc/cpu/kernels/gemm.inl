@@ -95,17 +95,12 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
     // beside the rounding of bf16.
     const int64_t chain = depth <= GemmBlocks::chain || span<O> > 1 ? operands : ceil_div(operands, 2);
     if (epilogue != Epilogue::accumulate) so_far.first = step == 0, so_far.last = step == steps - 1;
-    for (int64_t j = j_begin; j < j_end; j += tile_columns) {
-      const Matrix<const S> b = {args.b.data + k0 * args.b.row_stride + j * args.b.column_stride, args.b.column_stride,
-                                 args.b.row_stride};
-      pack_panel(packed_b + (j - j_begin) * operands, tile_columns, b, min<int64_t>(tile_columns, j_end - j), depth);
-    }
+    const Matrix<const S> b = {args.b.at(k0, j_begin), args.b.column_stride, args.b.row_stride};
+    pack_panels(packed_b, tile_columns, b, j_end - j_begin, depth);
     for (int64_t ib = i_begin; ib < i_end; ib += GemmBlocks::block_rows) {
       const int64_t block = min(GemmBlocks::block_rows, i_end - ib);
-      for (int64_t i = 0; i < block; i += Tile::rows) {
-        const Matrix<const S> a = {args.a.at(ib + i, k0), args.a.row_stride, args.a.column_stride};
-        pack_panel(packed_a + i * operands, Tile::rows, a, min<int64_t>(Tile::rows, block - i), depth);
-      }
+      const Matrix<const S> a = {args.a.at(ib, k0), args.a.row_stride, args.a.column_stride};
+      pack_panels(packed_a, Tile::rows, a, block, depth);
       for (int64_t j = j_begin; j < j_end; j += tile_columns) {
         for (int64_t i = 0; i < block; i += Tile::rows) {
           const O* a = packed_a + i * operands;
@@ -185,11 +180,17 @@ void gemm_tasks(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const 
   constexpr int64_t tile_columns = Tile::vectors * Vec<Compute<S>>::width;
   // Large blocks pack less, several tasks a thread balance better; small products are one task.
   const bool small = double(args.m) * double(args.n) * double(args.k) < 1 << 18;
+  const int64_t wanted = small || parallel.threads == 1 ? 1 : 2 * int64_t(parallel.threads);
+  // A task packs its rows of A and its columns of B: so many blocks across that all of them pack least.
+  const int64_t fewest = ceil_div(args.n, GemmBlocks::columns);
+  int64_t across = fewest;
+  const auto packed = [&](int64_t blocks) { return ceil_div(wanted, blocks) * args.n + blocks * args.m; };
+  for (int64_t blocks = fewest + 1; blocks <= wanted; ++blocks)
+    if (packed(blocks) < packed(across)) across = blocks;
   // Blocks of equal width: a narrow last one would leave its thread without work.
-  const int64_t columns = round_up(ceil_div(args.n, ceil_div(args.n, GemmBlocks::columns)), tile_columns);
-  const int64_t across = ceil_div(args.n, columns);
-  const int64_t down = small ? 1 : ceil_div(int64_t(parallel.threads) * (parallel.threads > 1 ? 2 : 1), across);
-  const int64_t rows = round_up(ceil_div(args.m, down), Tile::rows);
+  const int64_t columns = round_up(ceil_div(args.n, across), tile_columns);
+  across = ceil_div(args.n, columns);
+  const int64_t rows = round_up(ceil_div(args.m, ceil_div(wanted, across)), Tile::rows);
   const int64_t tasks_down = ceil_div(args.m, rows);
   parallel.for_each(tasks_down * across, [&](int64_t task) {
     const int64_t i = task % tasks_down * rows, j = task / tasks_down * columns;

@@ -3,9 +3,26 @@
 //
 // What is packed for it are operands: numbers of the compute type, or, where the policy has a dot product of pairs
 // (LAIM_PAIRS) and the storage type is bf16, pairs of neighbouring steps of k. An odd last step is paired with a zero.
+//
+// Where it has tile registers (LAIM_TILES), the micro-kernel's sums are in four of those, and it takes sixteen pairs a
+// step: A lies in panels as [sixteen steps][row][step], and both sides have zeros up to whole steps.
 #pragma once
 
 namespace laim::LAIM_ISA {
+
+#ifdef LAIM_TILES
+constexpr bool has_tiles = true;
+struct Tile {
+  static constexpr int rows = 2 * TileFile::rows, vectors = 2;
+  static constexpr int step = TileFile::words;       // operands along k that are multiplied at once
+  static constexpr int panel_row = TileFile::words;  // operands from a row of A to the next in a panel
+};
+#else
+constexpr bool has_tiles = false;
+struct Tile : VectorTile {
+  static constexpr int step = 1, panel_row = 1;
+};
+#endif
 
 // Call body(j, n) over [0, count) in steps of one vector; n < width at the ragged end.
 template <class V, class Body>
@@ -61,13 +78,6 @@ struct Sums {
       for (int j = 0; j < vectors; ++j) sum[i][j] = sum[i][j] + other.sum[i][j];
   }
 
-  LAIM_INLINE void scale(T factor) {
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 8
-      for (int j = 0; j < vectors; ++j) sum[i][j] = sum[i][j] * V::all(factor);
-  }
-
   // sum += A B over k in [0, steps) operands; A's (i, k) at a[i * a_row + k * a_step], B's row k at b + k * b_step.
   // a_row is a compile-time constant, so that all rows share one address register.
   template <int a_row, class O>
@@ -103,9 +113,78 @@ struct Sums {
   }
 };
 
+#ifdef LAIM_TILES
+// The same in tile registers 0 to 3; A passes through 4 and 5, B through 6 and 7.
+template <int vectors>
+struct TileSums {
+  static constexpr int half = TileFile::rows, words = TileFile::words;
+
+  LAIM_INLINE void clear() {
+    tile_zero<0>();
+    tile_zero<2>();
+    if constexpr (vectors == 2) {
+      tile_zero<1>();
+      tile_zero<3>();
+    }
+  }
+
+  // A's (i, k) at a[i * a_row + k / 16 * 16 * a_step + k % 16]. Whole steps are read, whatever `steps` is.
+  template <int a_row>
+  LAIM_INLINE void multiply(int64_t steps, const bf16x2* a, int64_t a_step, const bf16x2* b, int64_t b_step) {
+    constexpr int64_t a_bytes = a_row * int64_t(sizeof(bf16x2));
+    const int64_t b_bytes = b_step * int64_t(sizeof(bf16x2));
+    for (int64_t k = 0; k < steps; k += Tile::step) {
+      tile_load<4>(a + k * a_step, a_bytes);
+      tile_load<6>(b + k * b_step, b_bytes);
+      tile_dot<0, 4, 6>();
+      tile_load<5>(a + k * a_step + half * a_row, a_bytes);
+      tile_dot<2, 5, 6>();
+      if constexpr (vectors == 2) {
+        tile_load<7>(b + k * b_step + words, b_bytes);
+        tile_dot<1, 4, 7>();
+        tile_dot<3, 5, 7>();
+      }
+    }
+  }
+
+  LAIM_INLINE void load(const float* c, int64_t stride) {
+    const int64_t bytes = stride * int64_t(sizeof(float));
+    tile_load<0>(c, bytes);
+    tile_load<2>(c + half * stride, bytes);
+    if constexpr (vectors == 2) {
+      tile_load<1>(c + words, bytes);
+      tile_load<3>(c + half * stride + words, bytes);
+    }
+  }
+
+  LAIM_INLINE void store(float* c, int64_t stride) const {
+    const int64_t bytes = stride * int64_t(sizeof(float));
+    tile_store<0>(c, bytes);
+    tile_store<2>(c + half * stride, bytes);
+    if constexpr (vectors == 2) {
+      tile_store<1>(c + words, bytes);
+      tile_store<3>(c + half * stride + words, bytes);
+    }
+  }
+};
+template <class T, int vectors>
+using MicroSums = TileSums<vectors>;
+#else
+// Vector registers come with the program.
+struct TileRegisters {};
+template <class T, int vectors>
+using MicroSums = Sums<T, Tile::rows, vectors>;
+#endif
+
+// Operands of a row or column of `depth` steps of k, up to whole steps of the micro-kernel.
+template <class O>
+LAIM_INLINE int64_t operands_of(int64_t depth) {
+  return round_up(ceil_div(depth, span<O>), Tile::step);
+}
+
 // C (rows, columns) += A B for a block whose C has room for whole tiles. columns is a multiple of the vector width.
 // Calls range(row) -> Interval for the part of k that matters to the tile of rows starting there; what its ends cut of
-// a pair must be zero in A or in B.
+// a pair, or of a step of the micro-kernel, must be zero in A or in B, and a number in the other.
 template <class T, int a_row, class O, class Range>
 LAIM_INLINE void multiply_block(int64_t rows, int64_t columns, const O* a, int64_t a_tile, int64_t a_step, const O* b,
                                 int64_t b_step, T* c, int64_t c_stride, const Range& range) {
@@ -113,18 +192,18 @@ LAIM_INLINE void multiply_block(int64_t rows, int64_t columns, const O* a, int64
   for (int64_t i = 0; i < rows; i += Tile::rows) {
     const Interval wanted = range(i);
     if (wanted.end <= wanted.begin) continue;
-    const Interval k = {wanted.begin / span<O>, ceil_div(wanted.end, span<O>)};
+    const Interval k = {wanted.begin / span<O> / Tile::step * Tile::step, operands_of<O>(wanted.end)};
     const O* a_first = a + i / Tile::rows * a_tile + k.begin * a_step;
     T* c_row = c + i * c_stride;
     int64_t j = 0;
     for (; j + wide <= columns; j += wide) {
-      Sums<T, Tile::rows, Tile::vectors> tile;
+      MicroSums<T, Tile::vectors> tile;
       tile.load(c_row + j, c_stride);
       tile.template multiply<a_row>(k.end - k.begin, a_first, a_step, b + k.begin * b_step + j, b_step);
       tile.store(c_row + j, c_stride);
     }
     for (; j < columns; j += Vec<T>::width) {
-      Sums<T, Tile::rows, 1> tile;
+      MicroSums<T, 1> tile;
       tile.load(c_row + j, c_stride);
       tile.template multiply<a_row>(k.end - k.begin, a_first, a_step, b + k.begin * b_step + j, b_step);
       tile.store(c_row + j, c_stride);
@@ -159,11 +238,13 @@ LAIM_INLINE Vec<O> side_by_side(Matrix<const S> src, int64_t k, int64_t column, 
     return Vec<O>::interleave(src.at(2 * k, column), 2 * k + 1 < depth ? src.at(2 * k + 1, column) : nullptr, n);
 }
 
-// dst[k * width + i] = operand k of row i, zero from row `rows` to width: the order in which a micro-kernel reads.
+// dst[k * width + i] = operand k of row i, zero from row `rows` to width and beyond `depth`: the order in which a
+// micro-kernel reads.
 template <class O, class S>
 LAIM_INLINE void pack_panel(O* dst, int width, Matrix<const S> src, int64_t rows, int64_t depth) {
   using V = Vec<O>;
   const int64_t steps = ceil_div(depth, span<O>), whole = depth / span<O>;
+  for (int64_t k = steps * width; k < operands_of<O>(depth) * width; ++k) dst[k] = O{};
   if (src.row_stride == 1 && rows == width) {  // already side by side
     const Matrix<const S> columns = {src.data, src.column_stride, 1};
     for (int64_t k = 0; k < steps; ++k)
@@ -193,6 +274,69 @@ LAIM_INLINE void pack_panel(O* dst, int width, Matrix<const S> src, int64_t rows
   }
   for (int64_t i = 0; i < width; ++i)
     for (int64_t k = done; k < steps; ++k) dst[k * width + i] = i < rows ? operand<O>(src, i, k, depth) : O{};
+}
+
+// Rows in panels of `width`, one after the other. Rows that are side by side in memory are packed step of k by step of
+// k: panel by panel, each would go through all that memory.
+template <class O, class S>
+LAIM_INLINE void pack_panels(O* dst, int width, Matrix<const S> src, int64_t rows, int64_t depth) {
+  const int64_t steps = operands_of<O>(depth);
+  int64_t done = 0;
+  if (src.row_stride == 1 && Tile::step == 1) {
+    const Matrix<const S> columns = {src.data, src.column_stride, 1};
+    done = rows / width * width;
+    for (int64_t k = 0; k < steps; ++k)
+      for (int64_t i = 0; i < done; i += width)
+        each_vector<Vec<O>>(width, [&](int64_t lane, int64_t n) {
+          store(side_by_side<O>(columns, k, i + lane, depth, n), dst + i * steps + k * width + lane, n);
+        });
+  }
+  for (int64_t i = done; i < rows; i += width) {
+    const Matrix<const S> panel = {src.at(i, 0), src.row_stride, src.column_stride};
+    pack_panel(dst + i * steps, width, panel, min<int64_t>(width, rows - i), depth);
+  }
+}
+
+// A panel of the A operand: Tile::rows rows, zero from row `rows` on and beyond `depth`.
+template <class O, class S>
+LAIM_INLINE void pack_left(O* dst, Matrix<const S> src, int64_t rows, int64_t depth) {
+#ifdef LAIM_TILES
+  using W = Vec<O>;
+  static_assert(W::width == Tile::step, "a row of a tile is a vector");
+  const int64_t whole = depth / span<O>;
+  for (int64_t k0 = 0; k0 < operands_of<O>(depth); k0 += Tile::step) {
+    O* step = dst + k0 * Tile::rows;
+    const int64_t full = clamp(whole - k0, 0, Tile::step);  // pairs that are not cut
+    if (src.row_stride == 1 && full == Tile::step) {        // rows side by side: a square at a time
+      const Matrix<const S> columns = {src.data, src.column_stride, 1};
+      for (int64_t i0 = 0; i0 < Tile::rows; i0 += W::width) {
+        const int64_t lanes = clamp(rows - i0, 0, W::width);
+        W square[W::width];
+#pragma GCC unroll 16
+        for (int k = 0; k < W::width; ++k) square[k] = side_by_side<O>(columns, k0 + k, i0, depth, lanes);
+        transpose(square);
+#pragma GCC unroll 16
+        for (int i = 0; i < W::width; ++i) square[i].store(step + (i0 + i) * Tile::panel_row);
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < Tile::rows; ++i) {
+      O* row = step + i * Tile::panel_row;
+      int64_t k = 0;
+      if (i >= rows) {
+        W::zero().store(row);
+        continue;
+      }
+      if (src.column_stride == 1) {
+        W::load(src.at(i, k0 * span<O>), full).store(row);
+        k = full;
+      }
+      for (; k < Tile::step; ++k) row[k] = (k0 + k) * span<O> < depth ? operand<O>(src, i, k0 + k, depth) : O{};
+    }
+  }
+#else
+  pack_panel(dst, Tile::rows, src, rows, depth);
+#endif
 }
 
 }  // namespace laim::LAIM_ISA

@@ -146,7 +146,7 @@ LAIM_INLINE void transpose(V (&v)[8]) {
   }
 }
 
-struct Tile {
+struct VectorTile {
   static constexpr int rows = 6, vectors = 2;
 };
 

@@ -52,7 +52,10 @@ struct Vec<float> {
   static LAIM_INLINE Vec widen(__m256i x) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
   }
-  // Round to nearest even, NaN kept quiet: as to_bf16.
+  // Round to nearest even, NaN kept quiet: as to_bf16. The instruction makes zeros of denormal numbers besides.
+#ifdef LAIM_PAIRS
+  LAIM_INLINE __m256i narrow() const { return (__m256i)_mm512_cvtneps_pbh(r); }
+#else
   LAIM_INLINE __m256i narrow() const {
     const __m512i x = _mm512_castps_si512(r);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
@@ -61,6 +64,7 @@ struct Vec<float> {
     top = _mm512_mask_mov_epi32(top, _mm512_cmp_ps_mask(r, r, _CMP_UNORD_Q), quiet);
     return _mm512_cvtepi32_epi16(top);
   }
+#endif
 };
 
 template <>
@@ -129,7 +133,7 @@ LAIM_INLINE void transpose(V (&v)[16]) {
   }
 }
 
-struct Tile {
+struct VectorTile {
   static constexpr int rows = 12, vectors = 2;
 };
 

@@ -1,10 +1,10 @@
 // AVX-512-BF16: the AVX-512 policy, and pairs of bf16 multiplied and added by one instruction at twice the rate of a
 // fused multiply-add (on AMD; dispatch.cpp says where not).
 #pragma once
+#define LAIM_PAIRS
+
 #include "core/pairs.h"
 #include "cpu/vec/avx512.h"
-
-#define LAIM_PAIRS
 
 namespace laim::LAIM_ISA {
 

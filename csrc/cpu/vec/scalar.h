@@ -44,7 +44,11 @@ struct Vec {
     for (int i = 0; i < n; ++i) p[i] = r[i];
   }
   LAIM_INLINE void store(bf16* p, int64_t n = width) const {
+#ifdef LAIM_PAIRS
+    for (int i = 0; i < n; ++i) p[i] = to_bf16(without_denormal(float(r[i])));
+#else
     for (int i = 0; i < n; ++i) p[i] = to_bf16(float(r[i]));
+#endif
   }
 
   friend LAIM_INLINE Vec operator+(Vec a, Vec b) {
@@ -151,7 +155,7 @@ struct Vec<bf16x2> {
 #endif
 
 // The micro-tile of the matrix kernels: rows x (vectors * width) sums kept in registers.
-struct Tile {
+struct VectorTile {
   static constexpr int rows = 4, vectors = 4;
 };
 
