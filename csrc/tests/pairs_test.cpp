@@ -89,7 +89,8 @@ std::vector<T> any_numbers(size_t count, uint64_t seed) {
   return numbers;
 }
 
-void test_instructions(const PairPrimitives& found, const PairPrimitives& expected, const std::string& what) {
+[[maybe_unused]] void test_instructions(const PairPrimitives& found, const PairPrimitives& expected,
+                                        const std::string& what) {
   int off[5] = {};
   for (uint64_t seed = 0; seed < 4000; ++seed) {
     const auto a = any_numbers<bf16>(32, 2 * seed), b = any_numbers<bf16>(32, 2 * seed + 1);
