@@ -102,6 +102,6 @@ void test_attention(const KernelTable& table);
 void test_norms(const KernelTable& table);
 void test_pairs(Isa isa);
 void test_rows_and_products(const KernelTable& table);
-void test_tiles(bool instructions);
+void test_tile_registers(bool instructions);
 
 }  // namespace laim::test

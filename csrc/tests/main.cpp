@@ -23,7 +23,7 @@ int run(const KernelTable& table, Isa isa, const char* name) {
   test_norms(table);
   test_attention(table);
   test_pairs(isa);
-  if (isa == Isa::amx) test_tiles(true);
+  if (isa == Isa::amx) test_tile_registers(true);
   std::printf("%s: %d failures\n", name, failures);
   return failures == 0 ? 0 : 1;
 }
@@ -33,7 +33,7 @@ int run_tiles_twin() {
   table.bf.attention = tiles_twin::bf16_attention.attention;
   table.bf.attention_backward = tiles_twin::bf16_attention.attention_backward;
   test_attention(table);
-  test_tiles(false);
+  test_tile_registers(false);
   std::printf("tiles_twin: %d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

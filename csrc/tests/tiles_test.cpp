@@ -73,7 +73,7 @@ void test_primitives(const TilePrimitives& primitives, const std::string& what) 
 
 }  // namespace
 
-void test_tiles(bool instructions) {
+void test_tile_registers(bool instructions) {
   test_plain();
   test_primitives(tiles_twin::tile_primitives, "tiles_twin");
 #ifdef LAIM_X86
