@@ -84,11 +84,21 @@ def _setup_context(ctx, inputs, output):
     ctx.set_materialize_grads(False)
 
 
+def _may_give_away(gradient: Tensor) -> bool:
+    """Tell whether the gradients made in the forward are the ones wanted and nobody asks for them again.
+
+    ``loss.backward()`` brings 1: a copy of the vocabulary's gradient times 1 would take as much memory again.
+    """
+    plain = type(gradient) is Tensor and gradient.is_cpu  # can be read here and now, is not traced
+    return plain and not torch._C._autograd._get_current_graph_task_keep_graph() and gradient.item() == 1
+
+
 def _backward(ctx, gradient, *_gradients):
     if gradient is None:
         return (None,) * 7
     if ctx.with_gradients:
-        dx, dw, db = (value * gradient for value in ctx.saved_tensors)
+        kept = ctx.saved_tensors
+        dx, dw, db = kept if _may_give_away(gradient) else (value * gradient for value in kept)
     elif ctx.reduced:
         raise RuntimeError("laimbench::linear_cross_entropy was called with with_gradients=False: it has no gradient")
     else:

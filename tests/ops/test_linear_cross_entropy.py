@@ -42,6 +42,22 @@ def test_chunks_have_the_same_bits_with_one_two_and_four_threads(dtype):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_gradients_may_be_asked_for_again_and_are_the_caller_s(factor):
+    case = some_case(torch.float32, "mean")
+    x, w, target = case.inputs
+    leaves = [x.clone().requires_grad_(), w.clone().requires_grad_()]
+    loss = ops.linear_cross_entropy(*leaves, target) * factor
+    first = torch.autograd.grad(loss, leaves, retain_graph=True)
+    expected = [gradient.clone() for gradient in first]
+    for gradient in first:
+        gradient.zero_()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    for leaf, gradient in zip(leaves, expected, strict=True):
+        assert torch.equal(leaf.grad, 2 * gradient)
+
+
 def test_the_logits_never_exist():
     script = """
 import resource, torch
