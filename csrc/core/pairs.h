@@ -19,12 +19,14 @@ LAIM_INLINE bf16 second_of(bf16x2 pair) { return {uint16_t(pair.bits >> 16)}; }
 // The instructions know no denormal numbers: going in and coming out, they are zeros of their sign.
 LAIM_INLINE float without_denormal(float x) { return __builtin_fabsf(x) < FLT_MIN ? __builtin_copysignf(0.0f, x) : x; }
 
+// sum + x y, rounded.
+LAIM_INLINE float multiply_add(bf16 x, bf16 y, float sum) {
+  return without_denormal(__builtin_fmaf(without_denormal(to_float(x)), without_denormal(to_float(y)), sum));
+}
+
 // c + a b, a and b pairs: the second numbers first, each step rounded.
 LAIM_INLINE float dot(bf16x2 a, bf16x2 b, float c) {
-  const auto step = [](bf16 x, bf16 y, float sum) {
-    return without_denormal(__builtin_fmaf(without_denormal(to_float(x)), without_denormal(to_float(y)), sum));
-  };
-  return step(first_of(a), first_of(b), step(second_of(a), second_of(b), without_denormal(c)));
+  return multiply_add(first_of(a), first_of(b), multiply_add(second_of(a), second_of(b), without_denormal(c)));
 }
 
 LAIM_INLINE bf16x2 narrowed_pair(float first, float second) {

@@ -24,16 +24,13 @@ struct TileFile {
   // second ones in another, and both to what was there; denormals count as zeros.
   // Source: Intel Architecture Instruction Set Extensions Programming Reference, TDPBF16PS.
   LAIM_INLINE void dot(int sum, int left, int right) {
-    const auto step = [](bf16 x, bf16 y, float chain) {
-      return without_denormal(__builtin_fmaf(without_denormal(to_float(x)), without_denormal(to_float(y)), chain));
-    };
     for (int i = 0; i < rows; ++i)
       for (int j = 0; j < words; ++j) {
         float first = 0, second = 0, before;
         for (int k = 0; k < words; ++k) {
           const bf16x2 a = {word[left][i][k]}, b = {word[right][k][j]};
-          first = step(first_of(a), first_of(b), first);
-          second = step(second_of(a), second_of(b), second);
+          first = multiply_add(first_of(a), first_of(b), first);
+          second = multiply_add(second_of(a), second_of(b), second);
         }
         __builtin_memcpy(&before, &word[sum][i][j], sizeof(before));
         const float after = without_denormal(without_denormal(before) + without_denormal(first + second));
