@@ -1,7 +1,5 @@
 // The CPU as the ops see it: kernels of the chosen instruction set, on torch's threads.
 #pragma once
-#include <type_traits>
-
 #include "cpu/dispatch.h"
 #include "ops/tensors.h"
 
@@ -35,12 +33,10 @@ class Device {
 
   Tensor empty(const Shape& shape, ScalarType type) const;
 
-  // Whether a product of so many rows is ours. Of bf16 with few rows it is stock's even where ours multiplies pairs:
-  // packing the right operand is what takes the time then, and stock does less of it (32 rows: 0.87 of stock's speed, 1
-  // row: 0.5).
+  // Whether products are ours, as far as we have them: of bf16, only where we multiply pairs.
   template <class S>
-  static bool own_product(int64_t rows) {
-    return kernels<S>().gemm != nullptr && (!std::is_same_v<S, bf16> || rows >= 64);
+  static bool own_product() {
+    return kernels<S>().gemm != nullptr;
   }
 
   template <class S>

@@ -39,7 +39,7 @@ class Device {
   // Whether products are ours, for which of the two is faster no card has been asked: LAIMBENCH_CUDA_PRODUCTS=stock.
   static bool own_products();
   template <class S>
-  static bool own_product(int64_t) {
+  static bool own_product() {
     return own_products();
   }
 

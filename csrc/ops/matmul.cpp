@@ -59,7 +59,7 @@ Operand rows_operand(const Tensor& tensor) { return {tensor, rows_of(tensor), te
 Tensor matmul(const Device& on, const Operand& a, const Operand& b, const OptionalTensor& bias) {
   return Device::with_storage_type(a.tensor, [&](auto storage) {
     using S = decltype(storage);
-    if (!Device::own_product<S>(a.m())) return stock_matmul(a, b, bias);
+    if (!Device::own_product<S>()) return stock_matmul(a, b, bias);
     const Tensor out = empty_of<S>(on, {a.m(), b.n()});
     run(on, a, b, bias, out_of<S>(out));
     return out;
@@ -70,7 +70,7 @@ void matmul_into(const Device& on, const Operand& a, const Operand& b, const Opt
   Device::with_storage_type(a.tensor, [&](auto storage) {
     using S = decltype(storage);
     Tensor into = out;
-    if (Device::own_product<S>(a.m()))
+    if (Device::own_product<S>())
       run(on, a, b, bias, out_of<S>(out));
     else
       torch::stable::copy_(into, stock_matmul(a, b, bias));
@@ -80,7 +80,7 @@ void matmul_into(const Device& on, const Operand& a, const Operand& b, const Opt
 void matmul_accumulate(const Device& on, const Operand& a, const Operand& b, const Tensor& total) {
   Device::with_storage_type(a.tensor, [&](auto storage) {
     using S = decltype(storage);
-    if (!Device::own_product<S>(a.m())) {
+    if (!Device::own_product<S>()) {
       const Tensor part = stock_matmul(a, b, std::nullopt);
       // One row of all elements: the sum over rows of a single row is that row, added in the compute type.
       column_sum_into(on, {part, 1, part.numel()}, total, true);
@@ -109,7 +109,7 @@ Activated matmul_activation(const Device& on, const Operand& a, const Operand& b
     using S = decltype(storage);
     const Shape shape = {a.m(), b.n()};
     const Tensor value = empty_of<S>(on, shape);
-    if (!Device::own_product<S>(a.m())) {
+    if (!Device::own_product<S>()) {
       const Tensor pre = stock_matmul(a, b, bias);
       on.activation<S>({pre.numel(), activation, data_of<S>(pre), nullptr, out_of<S>(value), nullptr, data_of<S>(up)});
       return {keep_pre ? pre : empty_of<S>(on, {0}), value};
@@ -135,7 +135,7 @@ ActivationGradient matmul_activation_gradient(const Device& on, const Operand& a
     const ActivationGradient made = {empty_of<S>(on, shape), empty_of<S>(on, shape),
                                      empty_of<S>(on, up ? shape : Shape{0})};
     S* gradient_up = up ? out_of<S>(made.gradient_up) : nullptr;
-    if (!Device::own_product<S>(a.m())) {
+    if (!Device::own_product<S>()) {
       const Tensor product = stock_matmul(a, b, std::nullopt);
       on.activation<S>({pre.numel(), activation, data_of<S>(pre), data_of<S>(product), out_of<S>(made.activated),
                         out_of<S>(made.gradient), data_of<S>(up), gradient_up});

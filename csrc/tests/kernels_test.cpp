@@ -88,6 +88,12 @@ void test_products(const Kernels<S>& kernels) {
       for (int64_t k : {int64_t(0), int64_t(1), int64_t(9), n > 1 ? int64_t(260) : int64_t(37)})
         for (Epilogue epilogue : {Epilogue::store, Epilogue::bias, Epilogue::bias_activation, Epilogue::gradient})
           test_product<S>(kernels, m, n, k, false, true, epilogue, Activation::gelu, epilogue > Epilogue::bias);
+  // more rows, sums of more than a step of dot products and odd ones; then the same rows packed, in parts of a tile
+  for (int64_t m : {8, 14, 17, 32, 63})
+    for (int64_t k : {1025, 2071})
+      for (Epilogue epilogue : {Epilogue::store, Epilogue::gradient})
+        test_product<S>(kernels, m, 37, k, false, true, epilogue, Activation::gelu, epilogue == Epilogue::gradient);
+  for (int64_t m = 1; m <= 25; ++m) test_product<S>(kernels, m, 37, 290, true, true, Epilogue::store, Activation::relu);
   // sums of bf16 that are kept beside between the steps of k, and then finished
   test_product<S>(kernels, 29, 45, 1100, false, true, Epilogue::bias_activation, Activation::silu, true);
 }

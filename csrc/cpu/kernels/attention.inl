@@ -140,7 +140,7 @@ void attention(const AttentionArgs<S>& args, const Parallel& parallel) {
   packed.data = scratch_of<O>(Slot::attention_packed, args.batch * args.key_heads * packed.head_size() + 1);
   parallel.for_each(args.batch * args.key_heads, [&](int64_t head) {
     const int64_t b = head / args.key_heads, h = head % args.key_heads;
-    pack_rows_left(packed.panels(head), args.k.matrix(b, h), args.keys, args.channels);
+    pack_left(packed.panels(head), args.k.matrix(b, h), args.keys, args.channels);
     packed.values(head).pack(args.v.matrix(b, h), args.keys, args.channels);
   });
   const int64_t blocks = ceil_div(args.queries, attention_block);

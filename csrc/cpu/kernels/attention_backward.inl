@@ -215,8 +215,8 @@ void attention_backward_piece(const AttentionBackwardArgs<S>& args, int64_t b, i
   const auto rows_of_piece = [&](auto m) { return decltype(m){m.at(keys.begin, 0), m.row_stride, m.column_stride}; };
   const Matrix<const S> k = rows_of_piece(forward.k.matrix(b, key_head)),
                         v = rows_of_piece(forward.v.matrix(b, key_head));
-  pack_rows_left(head.key_panels, k, key_count, channels);
-  pack_rows_left(head.value_panels, v, key_count, channels);
+  pack_left(head.key_panels, k, key_count, channels);
+  pack_left(head.value_panels, v, key_count, channels);
   head.keys.pack(k, key_count, channels);
   for (int64_t i = 0; i < padded_keys * padded; ++i) head.gradient_k_KD[i] = head.gradient_v_KD[i] = T(0);
 

@@ -28,15 +28,6 @@ LAIM_INLINE void pack_rows(O* dst, int64_t padded, Matrix<const S> src, int64_t 
   for (int64_t i = ceil_div(count, span<O>) * padded; i < operands_of<O>(count) * padded; ++i) dst[i] = O{};
 }
 
-// Rows of one head as the A operand, summed over channels.
-template <class O, class S>
-LAIM_INLINE void pack_rows_left(O* dst, Matrix<const S> src, int64_t count, int64_t channels) {
-  for (int64_t i = 0; i < count; i += Tile::rows) {
-    const Matrix<const S> rows = {src.at(i, 0), src.row_stride, src.column_stride};
-    pack_left(dst + i * operands_of<O>(channels), rows, min<int64_t>(Tile::rows, count - i), channels);
-  }
-}
-
 // One block of queries against one block of keys: who sees whom.
 template <class T>
 struct BlockMask {
@@ -103,24 +94,17 @@ template <class T, class O>
 LAIM_INLINE void scores(const BlockMask<T>& mask, int64_t g, const O* key_panels, const O* queries_DQ, int64_t channels,
                         T sign, ScoreTile<T> out) {
   const int64_t steps = operands_of<O>(channels);
-  // One chain of additions after the other: the rounding error of a single long one would be larger. It disappears
-  // beside the rounding of bf16 operands.
-  const int64_t chain = steps <= 64 || span<O> > 1 ? steps : ceil_div(steps, 2);
+  // The error of a long chain of additions disappears beside the rounding of bf16 operands.
+  const int64_t chain = steps <= 64 ? steps : ceil_div(steps, 2);
   const O* queries = queries_DQ + g * tile_queries<T>;
   for (int64_t key = mask.group[g].begin; key < mask.group[g].end; key += Tile::rows) {
     const O* keys = key_panels + key * steps;
     MicroSums<T, Tile::vectors> tile;
     tile.clear();
-    tile.template multiply<Tile::panel_row>(chain, keys, Tile::rows, queries, attention_block);
-    if constexpr (span<O> == 1) {
-      if (chain < steps) {
-        MicroSums<T, Tile::vectors> rest;
-        rest.clear();
-        rest.template multiply<Tile::panel_row>(steps - chain, keys + chain * Tile::rows, Tile::rows,
-                                                queries + chain * attention_block, attention_block);
-        tile.add(rest);
-      }
-    }
+    if constexpr (span<O> == 1)
+      tile.template multiply_chains<Tile::panel_row>(chain, steps, keys, Tile::rows, queries, attention_block);
+    else
+      tile.template multiply<Tile::panel_row>(steps, keys, Tile::rows, queries, attention_block);
     tile.store(out.at(key, 0), out.stride);
   }
   if (sign == T(1)) return;
@@ -188,7 +172,7 @@ struct Parts {
 template <class O>
 struct SummedKeys {
   O* data;
-  int64_t keys, padded;  // keys: whole micro-tiles
+  int64_t keys, padded;  // keys: the rows, up to whole micro-tiles
 
   static LAIM_INLINE int64_t size(int64_t keys, int64_t padded) {
     return operands_of<O>(keys) * (has_tiles ? round_up(padded, Tile::rows) : padded);
@@ -200,10 +184,7 @@ struct SummedKeys {
   template <class S>
   LAIM_INLINE void pack(Matrix<const S> src, int64_t count, int64_t channels) const {
     if constexpr (has_tiles) {
-      for (int64_t d = 0; d < channels; d += Tile::rows) {
-        const Matrix<const S> transposed = {src.at(0, d), src.column_stride, src.row_stride};
-        pack_left(data + d / Tile::rows * panel_size(), transposed, min<int64_t>(Tile::rows, channels - d), count);
-      }
+      pack_left(data, Matrix<const S>{src.data, src.column_stride, src.row_stride}, channels, count);
     } else {
       pack_rows(data, padded, src, count, channels);
     }

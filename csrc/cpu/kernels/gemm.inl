@@ -13,7 +13,13 @@ struct GemmBlocks {
   static constexpr int64_t chain = 128;       // numbers along k added in one chain; depth is at most twice as much
   static constexpr int64_t block_rows = 144;  // rows of A packed at a time: a multiple of every Tile::rows (4, 6, 12)
   static constexpr int64_t columns = 768;     // columns of B packed at a time
-  static constexpr int dot_rows = 4;          // rows of A up to which B is not packed at all
+  static constexpr int64_t dot_depth = 1024;  // numbers along k of a dot product at a time: stay in L1
+};
+
+// A number of rows that the compiler knows.
+template <int count>
+struct Rows {
+  static constexpr int rows = count;
 };
 
 // Finish one row of a tile: v holds C[i, j .. j + n).
@@ -91,8 +97,7 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
   for (int64_t step = 0; step < steps; ++step) {
     const int64_t k0 = step * step_depth;
     const int64_t depth = max<int64_t>(0, min(step_depth, args.k - k0)), operands = ceil_div(depth, span<O>);
-    // One chain of additions after the other: the rounding error of a single long one would be larger. It disappears
-    // beside the rounding of bf16.
+    // The error of a long chain of additions disappears beside the rounding of bf16.
     const int64_t chain = depth <= GemmBlocks::chain || span<O> > 1 ? operands : ceil_div(operands, 2);
     if (epilogue != Epilogue::accumulate) so_far.first = step == 0, so_far.last = step == steps - 1;
     const Matrix<const S> b = {args.b.at(k0, j_begin), args.b.column_stride, args.b.row_stride};
@@ -100,20 +105,24 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
     for (int64_t ib = i_begin; ib < i_end; ib += GemmBlocks::block_rows) {
       const int64_t block = min(GemmBlocks::block_rows, i_end - ib);
       const Matrix<const S> a = {args.a.at(ib, k0), args.a.row_stride, args.a.column_stride};
-      pack_panels(packed_a, Tile::rows, a, block, depth);
+      pack_left(packed_a, a, block, depth);
       for (int64_t j = j_begin; j < j_end; j += tile_columns) {
         for (int64_t i = 0; i < block; i += Tile::rows) {
           const O* a = packed_a + i * operands;
           const O* b = packed_b + (j - j_begin) * operands;
-          Sums<T, Tile::rows, Tile::vectors> tile, rest;
+          Sums<T, Tile::rows, Tile::vectors> tile;
           tile.clear();
-          tile.template multiply<1>(chain, a, Tile::rows, b, tile_columns);
-          if (chain < operands) {
-            rest.clear();
-            rest.template multiply<1>(operands - chain, a + chain * Tile::rows, Tile::rows, b + chain * tile_columns,
-                                      tile_columns);
-            tile.add(rest);
-          }
+          // The last rows, if few, are multiplied by a part of the tile.
+          constexpr int third = (Tile::rows + 2) / 3, most = 2 * third < Tile::rows ? 2 * third : Tile::rows;
+          const auto multiply = [&](auto used) {
+            tile.template multiply_chains<1, decltype(used)::rows>(chain, operands, a, Tile::rows, b, tile_columns);
+          };
+          if (block - i > most)
+            multiply(Rows<Tile::rows>{});
+          else if (block - i > third)
+            multiply(Rows<most>{});
+          else
+            multiply(Rows<third>{});
           finish_tile<epilogue, activation>(args, so_far, ib + i, j, tile);
         }
       }
@@ -121,41 +130,46 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
   }
 }
 
-// The product of so few rows that packing B would take longer than to multiply by it: dot products along k, where both
-// A and B lie. Its sums have a chain for every lane, so that they round less than the tile's.
+// The product of few rows: dot products along k, where both A and B lie.
 template <int rows, Epilogue epilogue, Activation activation, class S>
 void dot_columns(const GemmArgs<S>& args, int64_t j_begin, int64_t j_end) {
   using T = Compute<S>;
   using V = Vec<T>;
-  constexpr int columns = 4;  // at a time, so that a core has independent sums to work on
-  constexpr int width = V::width < columns ? columns : V::width;
-  const S* a[rows];
-  for (int i = 0; i < rows; ++i) a[i] = args.a.at(min<int64_t>(i, args.m - 1), 0);
-  for (int64_t j0 = j_begin; j0 < j_end; j0 += V::width) {
-    const int64_t n = min<int64_t>(V::width, j_end - j0);
-    T dots[rows][width];
-    for (int64_t c0 = 0; c0 < n; c0 += columns) {
-      const S* b[columns];
-      for (int c = 0; c < columns; ++c) b[c] = args.b.at(0, j0 + min(c0 + c, n - 1));
-      Sums<T, rows, columns> tile;
-      tile.clear();
-      each_vector<V>(args.k, [&](int64_t k, int64_t count) {
-        V column[columns];
-#pragma GCC unroll 4
-        for (int c = 0; c < columns; ++c) column[c] = load<V>(b[c] + k, count);
-#pragma GCC unroll 4
-        for (int i = 0; i < rows; ++i) {
-          const V x = load<V>(a[i] + k, count);
-#pragma GCC unroll 4
-          for (int c = 0; c < columns; ++c) tile.sum[i][c] = V::fma(x, column[c], tile.sum[i][c]);
+  constexpr int columns = 4;
+  constexpr int64_t group = V::width < columns ? columns : V::width;
+  T sums[Tile::dot_rows][group];
+  for (int64_t j0 = j_begin; j0 < j_end; j0 += group) {
+    const int64_t n = min(group, j_end - j0);
+    for (int64_t k0 = 0; k0 == 0 || k0 < args.k; k0 += GemmBlocks::dot_depth) {
+      for (int64_t i0 = 0; i0 < args.m; i0 += rows) {
+        const S *a[rows], *b[columns];
+        for (int i = 0; i < rows; ++i) a[i] = args.a.at(min(i0 + i, args.m - 1), k0);
+        for (int64_t c0 = 0; c0 < n; c0 += columns) {
+          for (int c = 0; c < columns; ++c) b[c] = args.b.at(k0, j0 + min(c0 + c, n - 1));
+          T dots[rows * columns];
+          dot_products(a, b, min(GemmBlocks::dot_depth, args.k - k0), dots);
+          for (int64_t i = 0; i < min<int64_t>(rows, args.m - i0); ++i)
+            for (int c = 0; c < columns; ++c) {
+              T& sum = sums[i0 + i][c0 + c];
+              sum = k0 == 0 ? dots[i * columns + c] : sum + dots[i * columns + c];
+            }
         }
-      });
-      for (int i = 0; i < rows; ++i)
-        for (int c = 0; c < columns; ++c) dots[i][c0 + c] = tile.sum[i][c].sum();
+      }
     }
-    for (int64_t i = 0; i < min<int64_t>(rows, args.m); ++i)
-      finish<epilogue, activation>(args, i, j0, n, load<V>(dots[i], n));
+    for (int64_t i = 0; i < args.m; ++i)
+      each_vector<V>(n, [&](int64_t j, int64_t lanes) {
+        finish<epilogue, activation>(args, i, j0 + j, lanes, load<V>(sums[i] + j, lanes));
+      });
   }
+}
+
+// Where packing B would take longer than what dot products lose: more rows share what is packed, fewer steps of k what
+// it takes to add up lanes. Measured with k from 64 to 3,072 and 1,024 columns.
+template <class S>
+bool dot_wins(const GemmArgs<S>& args) {
+  constexpr int64_t worth = span<Operand<S>> * span<Operand<S>>;
+  return args.a.column_stride == 1 && args.b.row_stride == 1 && args.m * worth <= Tile::dot_rows &&
+         args.m * worth * 16 <= args.k;
 }
 
 template <Epilogue epilogue, Activation activation, class S>
@@ -166,16 +180,15 @@ void dot_tasks(const GemmArgs<S>& args, const Parallel& parallel) {
     if (args.m == 1)
       dot_columns<1, epilogue, activation>(args, j, end);
     else
-      dot_columns<GemmBlocks::dot_rows, epilogue, activation>(args, j, end);
+      dot_columns<4, epilogue, activation>(args, j, end);
   });
 }
 
 template <Epilogue epilogue, Activation activation, class S>
 void gemm_tasks(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const Parallel& parallel) {
   if (args.m == 0 || args.n == 0) return;
-  if constexpr (epilogue != Epilogue::accumulate && span<Operand<S>> == 1) {
-    if (args.m <= GemmBlocks::dot_rows && args.a.column_stride == 1 && args.b.row_stride == 1)
-      return dot_tasks<epilogue, activation>(args, parallel);
+  if constexpr (epilogue != Epilogue::accumulate) {
+    if (dot_wins(args)) return dot_tasks<epilogue, activation>(args, parallel);
   }
   constexpr int64_t tile_columns = Tile::vectors * Vec<Compute<S>>::width;
   // Large blocks pack less, several tasks a thread balance better; small products are one task.

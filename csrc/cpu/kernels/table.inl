@@ -8,6 +8,7 @@
 #include "cpu/kernels/tile.inl"
 #ifndef LAIM_TILES
 #include "cpu/kernels/activation.inl"
+#include "cpu/kernels/dot.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/rows.inl"
 #include "cpu/kernels/norm.inl"

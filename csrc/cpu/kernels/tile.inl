@@ -79,8 +79,8 @@ struct Sums {
   }
 
   // sum += A B over k in [0, steps) operands; A's (i, k) at a[i * a_row + k * a_step], B's row k at b + k * b_step.
-  // a_row is a compile-time constant, so that all rows share one address register.
-  template <int a_row, class O>
+  // a_row is a compile-time constant, so that all rows share one address register. Only the first `used` rows change.
+  template <int a_row, int used = rows, class O>
   LAIM_INLINE void multiply(int64_t steps, const O* a, int64_t a_step, const O* b, int64_t b_step) {
     using W = Vec<O>;
     for (int64_t k = 0; k < steps; ++k) {
@@ -88,7 +88,7 @@ struct Sums {
 #pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) row[j] = W::load(b + j * W::width);
 #pragma GCC unroll 16
-      for (int i = 0; i < rows; ++i) {
+      for (int i = 0; i < used; ++i) {
         const W x = W::all(a[i * a_row]);
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; ++j) sum[i][j] = W::fma(x, row[j], sum[i][j]);
@@ -96,6 +96,23 @@ struct Sums {
       a += a_step;
       b += b_step;
     }
+  }
+
+  // The same in two chains of additions, the first of `chain` steps: the rounding error of a single long one would be
+  // larger. The first one's sums wait in memory: of two sets in registers, GCC spills the one that the loop needs.
+  template <int a_row, int used = rows, class O>
+  LAIM_INLINE void multiply_chains(int64_t chain, int64_t steps, const O* a, int64_t a_step, const O* b,
+                                   int64_t b_step) {
+    multiply<a_row, used>(chain, a, a_step, b, b_step);
+    if (chain >= steps) return;
+    alignas(64) T waiting[rows * vectors * V::width];
+    store(waiting, vectors * V::width);
+    __asm__ volatile("" : : "r"(waiting) : "memory");
+    clear();
+    multiply<a_row, used>(steps - chain, a + chain * a_step, a_step, b + chain * b_step, b_step);
+    Sums first;
+    first.load(waiting, vectors * V::width);
+    add(first);
   }
 
   LAIM_INLINE void load(const T* c, int64_t stride) {
@@ -282,7 +299,7 @@ template <class O, class S>
 LAIM_INLINE void pack_panels(O* dst, int width, Matrix<const S> src, int64_t rows, int64_t depth) {
   const int64_t steps = operands_of<O>(depth);
   int64_t done = 0;
-  if (src.row_stride == 1 && Tile::step == 1) {
+  if (src.row_stride == 1) {
     const Matrix<const S> columns = {src.data, src.column_stride, 1};
     done = rows / width * width;
     for (int64_t k = 0; k < steps; ++k)
@@ -297,10 +314,10 @@ LAIM_INLINE void pack_panels(O* dst, int width, Matrix<const S> src, int64_t row
   }
 }
 
-// A panel of the A operand: Tile::rows rows, zero from row `rows` on and beyond `depth`.
-template <class O, class S>
-LAIM_INLINE void pack_left(O* dst, Matrix<const S> src, int64_t rows, int64_t depth) {
 #ifdef LAIM_TILES
+// A panel of A for tile registers: Tile::rows rows, zero from row `rows` on and beyond `depth`.
+template <class O, class S>
+LAIM_INLINE void pack_tiles(O* dst, Matrix<const S> src, int64_t rows, int64_t depth) {
   using W = Vec<O>;
   static_assert(W::width == Tile::step, "a row of a tile is a vector");
   const int64_t whole = depth / span<O>;
@@ -334,8 +351,19 @@ LAIM_INLINE void pack_left(O* dst, Matrix<const S> src, int64_t rows, int64_t de
       for (; k < Tile::step; ++k) row[k] = (k0 + k) * span<O> < depth ? operand<O>(src, i, k0 + k, depth) : O{};
     }
   }
+}
+#endif
+
+// Rows as the A operand, in panels of Tile::rows.
+template <class O, class S>
+LAIM_INLINE void pack_left(O* dst, Matrix<const S> src, int64_t rows, int64_t depth) {
+#ifdef LAIM_TILES
+  for (int64_t i = 0; i < rows; i += Tile::rows) {
+    const Matrix<const S> panel = {src.at(i, 0), src.row_stride, src.column_stride};
+    pack_tiles(dst + i * operands_of<O>(depth), panel, min<int64_t>(Tile::rows, rows - i), depth);
+  }
 #else
-  pack_panel(dst, Tile::rows, src, rows, depth);
+  pack_panels(dst, Tile::rows, src, rows, depth);
 #endif
 }
 

@@ -148,6 +148,7 @@ LAIM_INLINE void transpose(V (&v)[8]) {
 
 struct VectorTile {
   static constexpr int rows = 6, vectors = 2;
+  static constexpr int64_t dot_rows = 4;  // up to which dot products may beat packing
 };
 
 constexpr const char* name = "avx2";

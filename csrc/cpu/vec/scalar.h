@@ -157,6 +157,7 @@ struct Vec<bf16x2> {
 // The micro-tile of the matrix kernels: rows x (vectors * width) sums kept in registers.
 struct VectorTile {
   static constexpr int rows = 4, vectors = 4;
+  static constexpr int64_t dot_rows = 4;  // up to which dot products may beat packing
 };
 
 constexpr const char* name = "scalar";
