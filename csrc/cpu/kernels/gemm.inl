@@ -163,18 +163,25 @@ void dot_columns(const GemmArgs<S>& args, int64_t j_begin, int64_t j_end) {
   }
 }
 
+// Large tasks pack less, several a thread balance better; small products are one.
+template <class S>
+int64_t wanted_tasks(const GemmArgs<S>& args, const Parallel& parallel) {
+  const bool small = double(args.m) * double(args.n) * double(args.k) < 1 << 18;
+  return small || parallel.threads == 1 ? 1 : 2 * int64_t(parallel.threads);
+}
+
 // Where packing B would take longer than what dot products lose: more rows share what is packed, fewer steps of k what
 // it takes to add up lanes. Measured with k from 64 to 3,072 and 1,024 columns.
 template <class S>
 bool dot_wins(const GemmArgs<S>& args) {
-  constexpr int64_t worth = span<Operand<S>> * span<Operand<S>>;
-  return args.a.column_stride == 1 && args.b.row_stride == 1 && args.m * worth <= Tile::dot_rows &&
-         args.m * worth * 16 <= args.k;
+  constexpr int64_t numbers = span<Operand<S>>;
+  return args.a.column_stride == 1 && args.b.row_stride == 1 && args.m * numbers * numbers <= Tile::dot_rows &&
+         args.m * numbers * 16 <= args.k;
 }
 
 template <Epilogue epilogue, Activation activation, class S>
 void dot_tasks(const GemmArgs<S>& args, const Parallel& parallel) {
-  constexpr int64_t columns = 256;  // of a task
+  const int64_t columns = round_up(ceil_div(args.n, wanted_tasks(args, parallel)), 64);
   parallel.for_each(ceil_div(args.n, columns), [&](int64_t task) {
     const int64_t j = task * columns, end = min(args.n, j + columns);
     if (args.m == 1)
@@ -191,9 +198,7 @@ void gemm_tasks(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, const 
     if (dot_wins(args)) return dot_tasks<epilogue, activation>(args, parallel);
   }
   constexpr int64_t tile_columns = Tile::vectors * Vec<Compute<S>>::width;
-  // Large blocks pack less, several tasks a thread balance better; small products are one task.
-  const bool small = double(args.m) * double(args.n) * double(args.k) < 1 << 18;
-  const int64_t wanted = small || parallel.threads == 1 ? 1 : 2 * int64_t(parallel.threads);
+  const int64_t wanted = wanted_tasks(args, parallel);
   // A task packs its rows of A and its columns of B: so many blocks across that all of them pack least.
   const int64_t fewest = ceil_div(args.n, GemmBlocks::columns);
   int64_t across = fewest;

@@ -135,7 +135,7 @@ LAIM_INLINE void transpose(V (&v)[16]) {
 
 struct VectorTile {
   static constexpr int rows = 12, vectors = 2;
-  static constexpr int64_t dot_rows = 64;  // up to which dot products may beat packing
+  static constexpr int64_t dot_rows = 128;  // up to which dot products may beat packing
 };
 
 constexpr const char* name = "avx512";
