@@ -131,13 +131,15 @@ SUITES: dict[str, list[Case]] = {
         *(norm(op, t, c, r) for op in NORMS for t in (512, 4096) for c in (128, 256, 768) for r in (False, True)),
         *(linear_cross_entropy(t, c, v) for t, c, v in ((2048, 128, 1024), (1024, 256, 8192), (1024, 512, 50257))),
     ],
-    # What decides how fast Transformers train on a CPU, from shapes that calls dominate to ones that fill the machine.
+    # What decides how fast Transformers train on a CPU, from shapes that calls dominate to ones that fill the machine; and, with few rows, how
+    # fast they generate.
     "cpu": [
         *(attention(b, 4, s, d) for b, s, d in (
             (16, 64, 64), (8, 256, 32), (8, 256, 64), (8, 256, 80), (8, 256, 128), (2, 1024, 32), (2, 1024, 64),
             (2, 1024, 128), (1, 2048, 64), (1, 8192, 64))),
         *(op(t, c) for op in (mlp, gated_mlp)
           for t, c in ((64, 64), (64, 768), (512, 128), (512, 512), (2048, 128), (2048, 256), (2048, 768), (8192, 256), (512, 2048))),
+        *(linear(t, 768, 3072) for t in (1, 4, 8, 16, 32, 64, 512)),
         *(linear_cross_entropy(t, c, v) for t, c, v in ((2048, 256, 8192), (1024, 512, 32000), (1024, 512, 50257))),
         *(norm(op, t, c, r) for op in NORMS for t, c, r in (
             (64, 256, False), (4096, 256, False), (4096, 256, True), (2048, 768, False), (2048, 768, True), (512, 2048, True))),
