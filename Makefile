@@ -90,7 +90,7 @@ results: $(INSTALLED)
 study-%: $(VENV)/.tested
 	$(BIN)/python studies/$(subst -,_,$*).py $(if $(QUICK),--quick)
 
-# The tables of docs/performance.md: about 40 minutes for one thread and all, on a quiet machine.
+# The tables of docs/performance.md: about 50 minutes for one thread and all, on a quiet machine.
 study-cpu: $(INSTALLED)
 	$(BIN)/laimbench bench --suite cpu --threads 1 --json docs/results/cpu-one.json
 	$(BIN)/laimbench bench --suite cpu --json docs/results/cpu-all.json
