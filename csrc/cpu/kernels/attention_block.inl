@@ -94,16 +94,15 @@ template <class T, class O>
 LAIM_INLINE void scores(const BlockMask<T>& mask, int64_t g, const O* key_panels, const O* queries_DQ, int64_t channels,
                         T sign, ScoreTile<T> out) {
   const int64_t steps = operands_of<O>(channels);
-  // The error of a long chain of additions disappears beside the rounding of bf16 operands.
-  const int64_t chain = steps <= 64 ? steps : ceil_div(steps, 2);
   const O* queries = queries_DQ + g * tile_queries<T>;
   for (int64_t key = mask.group[g].begin; key < mask.group[g].end; key += Tile::rows) {
     const O* keys = key_panels + key * steps;
     MicroSums<T, Tile::vectors> tile;
     tile.clear();
     if constexpr (span<O> == 1)
-      tile.template multiply_chains<Tile::panel_row>(chain, steps, keys, Tile::rows, queries, attention_block);
-    else
+      tile.template multiply_chains<Tile::panel_row>(steps <= 64 ? steps : ceil_div(steps, 2), steps, keys, Tile::rows,
+                                                     queries, attention_block);
+    else  // the error of a long chain of additions disappears beside the rounding of bf16 operands
       tile.template multiply<Tile::panel_row>(steps, keys, Tile::rows, queries, attention_block);
     tile.store(out.at(key, 0), out.stride);
   }

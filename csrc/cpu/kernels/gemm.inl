@@ -16,12 +16,6 @@ struct GemmBlocks {
   static constexpr int64_t dot_depth = 1024;  // numbers along k of a dot product at a time: stay in L1
 };
 
-// A number of rows that the compiler knows.
-template <int count>
-struct Rows {
-  static constexpr int rows = count;
-};
-
 // Finish one row of a tile: v holds C[i, j .. j + n).
 template <Epilogue epilogue, Activation activation, class S, class V>
 LAIM_INLINE void finish(const GemmArgs<S>& args, int64_t i, int64_t j, int64_t n, V v) {
@@ -75,6 +69,20 @@ LAIM_INLINE void finish_tile(const GemmArgs<S>& args, const GemmSums<Compute<S>>
   }
 }
 
+// tile += A B, panels of `operands` steps of k. Where few rows are left, a part of the tile does.
+template <class T, class O>
+LAIM_INLINE void multiply_panels(Sums<T, Tile::rows, Tile::vectors>& tile, int64_t rows, int64_t chain,
+                                 int64_t operands, const O* a, const O* b) {
+  constexpr int columns = Tile::vectors * Vec<T>::width;
+  constexpr int third = (Tile::rows + 2) / 3, most = 2 * third < Tile::rows ? 2 * third : Tile::rows;
+  if (rows > most)
+    tile.template multiply_chains<1>(chain, operands, a, Tile::rows, b, columns);
+  else if (rows > third)
+    tile.template multiply_chains<1, most>(chain, operands, a, Tile::rows, b, columns);
+  else
+    tile.template multiply_chains<1, third>(chain, operands, a, Tile::rows, b, columns);
+}
+
 template <Epilogue epilogue, Activation activation, class S>
 void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_t i_begin, int64_t i_end,
                 int64_t j_begin, int64_t j_end) {
@@ -112,22 +120,25 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
           const O* b = packed_b + (j - j_begin) * operands;
           Sums<T, Tile::rows, Tile::vectors> tile;
           tile.clear();
-          // The last rows, if few, are multiplied by a part of the tile.
-          constexpr int third = (Tile::rows + 2) / 3, most = 2 * third < Tile::rows ? 2 * third : Tile::rows;
-          const auto multiply = [&](auto used) {
-            tile.template multiply_chains<1, decltype(used)::rows>(chain, operands, a, Tile::rows, b, tile_columns);
-          };
-          if (block - i > most)
-            multiply(Rows<Tile::rows>{});
-          else if (block - i > third)
-            multiply(Rows<most>{});
-          else
-            multiply(Rows<third>{});
+          multiply_panels(tile, block - i, chain, operands, a, b);
           finish_tile<epilogue, activation>(args, so_far, ib + i, j, tile);
         }
       }
     }
   }
+}
+
+// sums[i][column + c] += what the steps of k from k0 add to C's rows i from i0 and columns c from j0.
+template <int rows, int columns, class S, int64_t width>
+LAIM_INLINE void add_dots(const GemmArgs<S>& args, int64_t i0, int64_t j0, int64_t j_end, int64_t k0,
+                          Compute<S> (*sums)[width], int64_t column) {
+  const S *a[rows], *b[columns];
+  for (int i = 0; i < rows; ++i) a[i] = args.a.at(min(i0 + i, args.m - 1), k0);
+  for (int c = 0; c < columns; ++c) b[c] = args.b.at(k0, min(j0 + c, j_end - 1));
+  Compute<S> dots[rows * columns];
+  dot_products(a, b, min(GemmBlocks::dot_depth, args.k - k0), dots);
+  for (int64_t i = 0; i < min<int64_t>(rows, args.m - i0); ++i)
+    for (int c = 0; c < columns; ++c) sums[i0 + i][column + c] += dots[i * columns + c];
 }
 
 // The product of few rows: dot products along k, where both A and B lie.
@@ -140,22 +151,11 @@ void dot_columns(const GemmArgs<S>& args, int64_t j_begin, int64_t j_end) {
   T sums[Tile::dot_rows][group];
   for (int64_t j0 = j_begin; j0 < j_end; j0 += group) {
     const int64_t n = min(group, j_end - j0);
-    for (int64_t k0 = 0; k0 == 0 || k0 < args.k; k0 += GemmBlocks::dot_depth) {
-      for (int64_t i0 = 0; i0 < args.m; i0 += rows) {
-        const S *a[rows], *b[columns];
-        for (int i = 0; i < rows; ++i) a[i] = args.a.at(min(i0 + i, args.m - 1), k0);
-        for (int64_t c0 = 0; c0 < n; c0 += columns) {
-          for (int c = 0; c < columns; ++c) b[c] = args.b.at(k0, j0 + min(c0 + c, n - 1));
-          T dots[rows * columns];
-          dot_products(a, b, min(GemmBlocks::dot_depth, args.k - k0), dots);
-          for (int64_t i = 0; i < min<int64_t>(rows, args.m - i0); ++i)
-            for (int c = 0; c < columns; ++c) {
-              T& sum = sums[i0 + i][c0 + c];
-              sum = k0 == 0 ? dots[i * columns + c] : sum + dots[i * columns + c];
-            }
-        }
-      }
-    }
+    for (int64_t i = 0; i < args.m; ++i)
+      for (int64_t j = 0; j < group; ++j) sums[i][j] = T(0);
+    for (int64_t k0 = 0; k0 < args.k; k0 += GemmBlocks::dot_depth)
+      for (int64_t i0 = 0; i0 < args.m; i0 += rows)
+        for (int64_t c0 = 0; c0 < n; c0 += columns) add_dots<rows, columns>(args, i0, j0 + c0, j_end, k0, sums, c0);
     for (int64_t i = 0; i < args.m; ++i)
       each_vector<V>(n, [&](int64_t j, int64_t lanes) {
         finish<epilogue, activation>(args, i, j0 + j, lanes, load<V>(sums[i] + j, lanes));
