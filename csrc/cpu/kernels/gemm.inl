@@ -128,19 +128,6 @@ void gemm_block(const GemmArgs<S>& args, const Matrix<Compute<S>>& total, int64_
   }
 }
 
-// sums[i][column + c] += what the steps of k from k0 add to C's rows i from i0 and columns c from j0.
-template <int rows, int columns, class S, int64_t width>
-LAIM_INLINE void add_dots(const GemmArgs<S>& args, int64_t i0, int64_t j0, int64_t j_end, int64_t k0,
-                          Compute<S> (*sums)[width], int64_t column) {
-  const S *a[rows], *b[columns];
-  for (int i = 0; i < rows; ++i) a[i] = args.a.at(min(i0 + i, args.m - 1), k0);
-  for (int c = 0; c < columns; ++c) b[c] = args.b.at(k0, min(j0 + c, j_end - 1));
-  Compute<S> dots[rows * columns];
-  dot_products(a, b, min(GemmBlocks::dot_depth, args.k - k0), dots);
-  for (int64_t i = 0; i < min<int64_t>(rows, args.m - i0); ++i)
-    for (int c = 0; c < columns; ++c) sums[i0 + i][column + c] += dots[i * columns + c];
-}
-
 // The product of few rows: dot products along k, where both A and B lie.
 template <int rows, Epilogue epilogue, Activation activation, class S>
 void dot_columns(const GemmArgs<S>& args, int64_t j_begin, int64_t j_end) {
@@ -151,11 +138,22 @@ void dot_columns(const GemmArgs<S>& args, int64_t j_begin, int64_t j_end) {
   T sums[Tile::dot_rows][group];
   for (int64_t j0 = j_begin; j0 < j_end; j0 += group) {
     const int64_t n = min(group, j_end - j0);
-    for (int64_t i = 0; i < args.m; ++i)
-      for (int64_t j = 0; j < group; ++j) sums[i][j] = T(0);
-    for (int64_t k0 = 0; k0 < args.k; k0 += GemmBlocks::dot_depth)
-      for (int64_t i0 = 0; i0 < args.m; i0 += rows)
-        for (int64_t c0 = 0; c0 < n; c0 += columns) add_dots<rows, columns>(args, i0, j0 + c0, j_end, k0, sums, c0);
+    for (int64_t k0 = 0; k0 == 0 || k0 < args.k; k0 += GemmBlocks::dot_depth) {
+      for (int64_t i0 = 0; i0 < args.m; i0 += rows) {
+        const S *a[rows], *b[columns];
+        for (int i = 0; i < rows; ++i) a[i] = args.a.at(min(i0 + i, args.m - 1), k0);
+        for (int64_t c0 = 0; c0 < n; c0 += columns) {
+          for (int c = 0; c < columns; ++c) b[c] = args.b.at(k0, j0 + min(c0 + c, n - 1));
+          T dots[rows * columns];
+          dot_products(a, b, min(GemmBlocks::dot_depth, args.k - k0), dots);
+          for (int64_t i = 0; i < min<int64_t>(rows, args.m - i0); ++i)
+            for (int c = 0; c < columns; ++c) {
+              T& sum = sums[i0 + i][c0 + c];
+              sum = k0 == 0 ? dots[i * columns + c] : sum + dots[i * columns + c];
+            }
+        }
+      }
+    }
     for (int64_t i = 0; i < args.m; ++i)
       each_vector<V>(n, [&](int64_t j, int64_t lanes) {
         finish<epilogue, activation>(args, i, j0 + j, lanes, load<V>(sums[i] + j, lanes));
